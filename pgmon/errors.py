@@ -26,6 +26,7 @@ class Kind(StrEnum):
     GONE = "gone"  # the database does not exist (any more)
     STARTING = "starting"  # starting up, shutting down, in recovery
     UNREACHABLE = "unreachable"  # nobody answers
+    REFUSED = "refused"  # the guard does not let us ask
     SKIPPED = "skipped"  # the tier's budget was spent before its turn
     FAILED = "failed"  # PostgreSQL reported another error
     BUG = "bug"  # pgmon made a mistake

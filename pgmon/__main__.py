@@ -1,0 +1,5 @@
+"""`python -m pgmon`."""
+
+from pgmon.cli import main
+
+main(prog_name="pgmon")

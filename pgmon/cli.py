@@ -1,0 +1,230 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+import yaml
+from waitress.server import create_server
+
+from pgmon import __version__, logs, sqlfiles
+from pgmon.agent import GRACE, TIERS, Agent
+from pgmon.alerts import prometheus_rules
+from pgmon.config import Config, Loaded, load, require_dsn
+from pgmon.dsn import check_dsn
+from pgmon.errors import GuardError, Kind, PgmonError, QueryError, StartError
+from pgmon.facts import Facts
+from pgmon.feature import Tier
+from pgmon.features import FEATURES
+from pgmon.web import create_app
+
+DRAIN = 5  # seconds that requests under way have after SIGTERM
+
+log = structlog.get_logger("pgmon")
+
+
+class Failing(click.Group):
+    """A group whose commands end with the exit code of the error, and its message on standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except PgmonError as exc:
+            click.echo(f"pgmon: {exc}", err=True)
+            ctx.exit(exc.exit_code)
+
+
+@click.group(cls=Failing, invoke_without_command=True)
+@click.option("--config", "path", type=click.Path(path_type=Path), help="YAML file; PGMON_* variables come on top.")
+@click.option(
+    "--healthcheck",
+    is_flag=False,
+    flag_value="live",
+    type=click.Choice(["live", "strict"]),
+    help="Ask the agent that runs here: exit 1 when it is broken (strict: when /healthz says so).",
+)
+@click.version_option(__version__, prog_name="pgmon")
+@click.pass_context
+def main(ctx: click.Context, path: Path | None, healthcheck: str | None) -> None:
+    """Watch a PostgreSQL server: serve /metrics and pages. Reads only, and refuses a role that can write."""
+    ctx.obj = path
+    if healthcheck:
+        ctx.exit(_ask_health(load(path, os.environ).config, "/healthz" if healthcheck == "strict" else "/livez"))
+    if ctx.invoked_subcommand is None:
+        ctx.exit(serve(_usable(load(path, os.environ)), path))
+
+
+def _usable(loaded: Loaded) -> Config:
+    """Return a configuration that can connect. Raises ConfigError."""
+    config = loaded.config
+    require_dsn(config)
+    check_dsn(config.dsn.get_secret_value(), config.security.require_tls)
+    logs.configure(config.logging.level, config.logging.format)
+    for warning in loaded.warnings:
+        log.warning("configuration", problem=warning)
+    return config
+
+
+def serve(config: Config, path: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. SIGHUP starts anew when the configuration is good."""
+    agent = Agent(config)
+    server = _listening(agent)
+    signals: list[int] = []
+    _end_loop_on(signals, path)
+    log.info("serving", bind=config.http.bind, version=__version__, cluster=config.cluster)
+    agent.start()
+    server.run()  # returns when a signal handler has raised SystemExit
+    server.task_dispatcher.shutdown(timeout=DRAIN)
+    server.close()
+    agent.close()
+    log.info("stopped")
+    if signals[-1:] == [signal.SIGHUP]:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])  # same pid, every key reloaded
+    return agent.exit_code or 0
+
+
+def _listening(agent: Agent) -> Any:
+    """Return the HTTP server, listening. Raises StartError: before the first byte to the database."""
+    host, port = agent.config.http.address
+    try:
+        return create_server(
+            create_app(agent),
+            host=host,
+            port=port,
+            threads=agent.config.http.threads,
+            connection_limit=64,
+            backlog=64,
+            channel_timeout=30,
+            cleanup_interval=2,
+            max_request_header_size=16384,
+            max_request_body_size=65536,
+            clear_untrusted_proxy_headers=True,
+            ident=None,
+            expose_tracebacks=False,
+            log_socket_errors=False,
+            asyncore_use_poll=True,
+        )
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no address"
+        raise StartError(f"cannot listen on {agent.config.http.bind}: {reason} (http.bind, PGMON_HTTP_BIND)") from exc
+
+
+def _end_loop_on(signals: list[int], path: Path | None) -> None:
+    """End waitress's loop on SIGTERM and SIGINT, as PID 1 too, and on SIGHUP when the configuration is good."""
+
+    def end(number: int, _frame: object) -> None:
+        if number != signal.SIGHUP or _reloadable(path):
+            signals.append(number)
+            raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def _reloadable(path: Path | None) -> bool:
+    """Tell whether the configuration as it is now can be used; a faulty one changes nothing."""
+    try:
+        config = load(path, os.environ).config
+        require_dsn(config)
+        check_dsn(config.dsn.get_secret_value(), config.security.require_tls)
+    except PgmonError as exc:
+        log.error("the new configuration is not used", faults=str(exc))
+        return False
+    return True
+
+
+def _ask_health(config: Config, path: str) -> int:
+    """Return 0 when the agent of this machine answers 200, else 1."""
+    host, port = config.http.address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
+            return int(answer.status != 200)
+    except OSError as exc:
+        click.echo(f"pgmon: {exc}", err=True)
+        return 1
+
+
+@main.command()
+@click.pass_obj
+def check(path: Path | None) -> None:
+    """Check the configuration, connect, judge the role, and print what would run."""
+    loaded = load(path, os.environ, strict=True)
+    agent = Agent(_usable(loaded))
+    try:
+        facts = _facts(agent)
+        click.echo(f"PostgreSQL {'.'.join(map(str, facts.version))}, {'standby' if facts.in_recovery else 'primary'}")
+        click.echo(f"databases: {', '.join(agent.chosen(facts.databases))}")
+        for finding in agent.guard.findings or ():
+            click.echo(f"{finding.severity}: {finding.what}: {finding.cure}")
+        for tier in TIERS:
+            _print_plan(tier, facts)
+    finally:
+        agent.door.close()
+
+
+def _facts(agent: Agent) -> Facts:
+    """Return what the server is, through the guard. Raises GuardError, StartError."""
+    try:
+        facts = agent.guard.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
+    except QueryError as exc:
+        raise GuardError(str(exc)) if exc.kind is Kind.REFUSED else StartError(f"{exc.kind}: {exc}") from None
+    if not facts.monitors:
+        raise StartError(f'the role lacks pg_monitor: GRANT pg_monitor TO "{facts.role}"')
+    return facts
+
+
+def _print_plan(tier: Tier, facts: Facts) -> None:
+    for feature in FEATURES:
+        if feature.tier is tier and feature.of is None:
+            click.echo(f"{tier:9} {feature.name:16} {_verdict(feature.name, facts)}")
+
+
+def _verdict(name: str, facts: Facts) -> str:
+    """Return 'ok', or why a statement would not run on that server."""
+    try:
+        sqlfiles.usable(name, facts)
+    except QueryError as exc:
+        return f"{exc.kind}: {exc}"
+    return "ok"
+
+
+@main.command()
+@click.argument("name", required=False, metavar="[ID]")
+@click.option("--server-version", type=click.IntRange(12), help="Of this major version, without connecting.")
+@click.pass_obj
+def sql(path: Path | None, name: str | None, server_version: int | None) -> None:
+    """Print the statements for the connected server, or for a version."""
+    facts = sqlfiles.assumed(server_version) if server_version else _connected_facts(path)
+    names = [f.name for f in FEATURES if f.of is None and f.tier is not Tier.AGENT]
+    if name and name not in names:
+        raise click.BadParameter(f"there is {', '.join(names)}", param_hint="ID")
+    for each in [name] if name else names:
+        verdict = _verdict(each, facts)
+        click.echo(f"{sqlfiles.usable(each, facts)};\n" if verdict == "ok" else f"-- {each}: {verdict}\n")
+
+
+def _connected_facts(path: Path | None) -> Facts:
+    agent = Agent(_usable(load(path, os.environ)))
+    try:
+        return _facts(agent)
+    finally:
+        agent.door.close()
+
+
+@main.command()
+@click.pass_obj
+def rules(path: Path | None) -> None:
+    """Print the alerting rules for Prometheus, with the thresholds of the configuration."""
+    thresholds = load(path, os.environ).config.alerts.model_dump()
+    click.echo(yaml.safe_dump(prometheus_rules(FEATURES, thresholds), sort_keys=False, width=120), nl=False)

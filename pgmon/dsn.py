@@ -1,0 +1,46 @@
+"""What can be told of a connection string before anybody connects."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pgmon.errors import ConfigError
+
+
+def home_database(dsn: str) -> str:
+    """Return the database that a connection string names, as libpq would choose it; '' when only libpq knows."""
+    params = conninfo_to_dict(dsn)
+    return str(params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or "")
+
+
+def check_dsn(dsn: str, require_tls: bool) -> None:
+    """Raise ConfigError when `dsn` is no connection string, or would cross a network without TLS."""
+    try:
+        params = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise ConfigError(["dsn: not a connection string (postgresql://user@host:5432/dbname, or key=value)"]) from None
+    mode = params.get("sslmode") or os.environ.get("PGSSLMODE", "")
+    if require_tls and mode not in ("require", "verify-ca", "verify-full") and not all(map(_local, _hosts(params))):
+        raise ConfigError(
+            ["dsn: another host needs TLS: add sslmode=verify-full (or require), or set security.require_tls to false"]
+        )
+
+
+def _hosts(params: Mapping[str, Any]) -> list[str]:
+    named = params.get("hostaddr") or params.get("host") or os.environ.get("PGHOST", "")
+    return str(named).split(",")
+
+
+def _local(host: str) -> bool:
+    if host in ("", "localhost") or host.startswith(("/", "@")):
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False

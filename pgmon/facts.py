@@ -1,0 +1,41 @@
+"""What a server is: everything that chooses SQL or voids a comparison with an earlier reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The single row of sql/facts.sql, read at the start of every flight and in every database visited."""
+
+    db: str
+    role: str  # session_user
+    server_version_num: int  # 160004 for 16.4
+    system_identifier: str  # of the cluster, made by initdb
+    timeline: int
+    in_recovery: bool
+    start_time: float  # of the postmaster, seconds since 1970
+    checkpointer_start: float | None  # moves at a crash, when start_time does not; None without pg_monitor
+    monitors: bool  # the role has (inherits) pg_monitor
+    shielded: bool  # read-only, our search_path and UTC are in force in this session
+    extensions: Mapping[str, Sequence[str]]  # name → version, schema; of this database
+    databases: Sequence[str]  # that the role may connect to
+
+    @property
+    def incarnation(self) -> tuple[object, ...]:
+        """What must not differ between two readings that are compared: counters start anew when it does."""
+        return (
+            self.system_identifier,
+            self.timeline,
+            self.in_recovery,
+            self.start_time,
+            self.checkpointer_start,
+            self.server_version_num,
+        )
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The release as numbers: (16, 4)."""
+        return divmod(self.server_version_num, 10000)

@@ -1,0 +1,64 @@
+"""Everything pgmon knows, in the order in which it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pgmon.feature import Feature
+from pgmon.features.checkpoints import CHECKPOINTS
+from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
+from pgmon.features.cost import COST
+from pgmon.features.freshness import FRESHNESS
+from pgmon.features.locks import BLOCKING, LOCKS
+from pgmon.features.own import (
+    BUILD,
+    CHECKS,
+    COLLECTORS,
+    CONNECT_ERRORS,
+    CONNECTS,
+    DEGRADED,
+    DROPPED,
+    FINDINGS,
+    LOOPS,
+    SERIES,
+    UP,
+)
+from pgmon.features.privileges import PRIVILEGES
+from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
+from pgmon.features.slots import SLOT_STATUS, SLOTS
+from pgmon.features.standby import STANDBY
+from pgmon.features.statements import LATENCY, STATEMENTS, TEXTS
+from pgmon.features.throughput import THROUGHPUT
+
+FEATURES: tuple[Feature[Any, Any], ...] = (
+    CONNECTIONS,
+    BY_STATE,
+    WAITING,
+    LOCKS,
+    BLOCKING,
+    THROUGHPUT,
+    STATEMENTS,
+    LATENCY,
+    TEXTS,
+    COST,
+    CHECKPOINTS,
+    REPLICAS,
+    REPLICA_STATES,
+    SYNC_STATES,
+    SLOTS,
+    SLOT_STATUS,
+    STANDBY,
+    FRESHNESS,
+    PRIVILEGES,
+    UP,
+    CONNECT_ERRORS,
+    LOOPS,
+    COLLECTORS,
+    CHECKS,
+    CONNECTS,
+    DEGRADED,
+    SERIES,
+    DROPPED,
+    FINDINGS,
+    BUILD,
+)

@@ -1,0 +1,165 @@
+"""Who waits for whom (pg_blocking_pids, pg_locks), as numbers and as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, kept, row, untyped
+from pgmon.redact import redact
+from pgmon.rule import Over, Rule
+
+Waits = Mapping[tuple[int, float | None], float]  # process id, begin of its statement → seconds
+
+
+@row
+class Session:
+    """A session that waits for a lock, holds one back, or waits for a standby."""
+
+    pid: int = detail("Process id.")
+    blockers: list[int] = detail("Process ids that block it; 0 is a prepared transaction.")
+    syncrep: bool = detail("It waits for a synchronous standby.")
+    db: str = detail("Database.")
+    application: str = detail("application_name.")
+    state: str = detail("State.")
+    xact_seconds: float | None = detail("Age of its transaction.", "seconds")
+    since: float | None = detail("When its statement began, seconds since 1970.")
+    waited: float | None = detail("How long it waits for the lock, at most where `exact` is false.", "seconds")
+    exact: bool = detail("waited is the server's own measure (pg_locks.waitstart, from 14 on).")
+    mode: str | None = detail("Lock that it waits for.")
+    object: str | None = detail("What it wants to lock.")
+    query: str = detail("Its statement.")
+
+
+@row
+class Locks:
+    """Sessions that wait for locks, and for synchronous standbys."""
+
+    blocked: int = gauge("pg_blocked_sessions", "Sessions waiting for a lock that another holds or waits for.")
+    blocked_total: int = untyped(
+        "pg_blocked_sessions_total", "The same as pg_blocked_sessions, a gauge under the name of the specification."
+    )
+    longest: float = gauge("pg_longest_blocked_seconds", "Longest present wait for a lock.", "seconds")
+    queued: int = gauge("pg_lock_queue_sessions", "Sessions that queue behind one that is itself waiting for a lock.")
+    syncrep: int = gauge("pg_syncrep_waiting_sessions", "Sessions whose commit waits for a synchronous standby.")
+    blocked_pid: int | None = detail("Who waits longest.")
+    root_pid: int | None = detail("At whose end that queue begins; 0 is a prepared transaction.")
+    root_state: str = detail("The state of that session.")
+    waits: Waits = kept("How long each waits.")
+
+
+@row
+class Node:
+    """Who waits for whom: a session's waiters stand below it."""
+
+    depth: int = detail("Depth in the tree; 0 blocks others and waits for nobody.")
+    pid: int = detail("Process id; 0 is a prepared transaction.")
+    blocks: int = detail("Sessions waiting for it, directly or not.")
+    waited: float | None = detail("How long it waits.", "seconds")
+    mode: str = detail("Lock that it waits for.")
+    object: str = detail("What it wants to lock.")
+    db: str = detail("Database.")
+    application: str = detail("application_name.")
+    state: str = detail("State.")
+    xact_seconds: float | None = detail("Age of its transaction.", "seconds")
+    query: str = detail("Its statement, literals withheld.")
+    since: float | None = kept("When its statement began.")
+
+
+def bounded(now: Sequence[Session], earlier: Waits | None, elapsed: float) -> Waits:
+    """Return how long each session waits, by process id and begin of its statement.
+
+    Before 14 the server only knows when the statement began: a batch of 33 s that waits for 1 s would read 34 s. Who
+    did not wait at the `earlier` reading, `elapsed` seconds ago, waits no longer than since then.
+    """
+    waits = {(s.pid, s.since): s.waited for s in now if s.waited is not None}
+    if earlier is not None:
+        for s in now:
+            if s.waited is not None and not s.exact:
+                waits[s.pid, s.since] = min(s.waited, earlier.get((s.pid, s.since), 0.0) + elapsed)
+    return waits
+
+
+def root_of(pid: int, blockers: Mapping[int, Sequence[int]]) -> int:
+    """Follow the first blocker of each to the one who waits for nobody; a cycle is a deadlock in the making.
+
+    >>> root_of(3, {3: [2], 2: [1]})
+    1
+    """
+    seen: set[int] = set()
+    while pid not in seen and blockers.get(pid):
+        seen.add(pid)
+        pid = blockers[pid][0]
+    return pid
+
+
+def summary(now: Sequence[Session], before: Before[Session, Locks] | None, limits: Limits) -> list[Locks]:
+    """Count, and find the root of the longest wait."""
+    waits = bounded(now, before.rows[0].waits if before else None, before.elapsed if before else 0.0)
+    seconds, blockers = {pid: w for (pid, _), w in waits.items()}, {s.pid: s.blockers for s in now if s.blockers}
+    queued = sum(any(b in blockers for b in chain) for chain in blockers.values())
+    syncrep = sum(s.syncrep for s in now)
+    if not blockers:
+        return [Locks(0, 0, 0.0, 0, syncrep, None, None, "", waits)]
+    worst = max(blockers, key=lambda pid: seconds.get(pid, 0.0))
+    root = root_of(worst, blockers)
+    state = next((s.state for s in now if s.pid == root), "prepared transaction" if root == 0 else "gone")
+    return [Locks(len(blockers), len(blockers), seconds.get(worst, 0.0), queued, syncrep, worst, root, state, waits)]
+
+
+def tree(now: Sequence[Session], before: Before[Session, Node] | None, limits: Limits) -> list[Node]:
+    """Return the sessions depth first, each once, below the first of its blockers."""
+    earlier = {(n.pid, n.since): n.waited for n in before.rows if n.waited is not None} if before else None
+    waits = bounded(now, earlier, before.elapsed if before else 0.0)
+    known = {s.pid: s for s in now if s.blockers or not s.syncrep}
+    below: dict[int, list[int]] = {}
+    for s in known.values():
+        for parent in s.blockers[:1]:
+            below.setdefault(parent, []).append(s.pid)
+
+    def walk(pid: int, depth: int, seen: frozenset[int]) -> Iterator[Node]:
+        children = [list(walk(p, depth + 1, seen | {pid})) for p in below.get(pid, ()) if p not in seen]
+        yield _node(pid, depth, sum(map(len, children)), known.get(pid), waits)
+        for nodes in children:
+            yield from nodes
+
+    cycles = {root_of(pid, {p: s.blockers for p, s in known.items()}) for pid in below}
+    return [node for root in sorted(cycles) for node in walk(root, 0, frozenset({root}))]
+
+
+def _node(pid: int, depth: int, blocks: int, s: Session | None, waits: Waits) -> Node:
+    if s is None:
+        state = "prepared transaction" if pid == 0 else "gone"
+        return Node(depth, pid, blocks, None, "", "", "", "", state, None, "", None)
+    return Node(
+        depth=depth,
+        pid=pid,
+        blocks=blocks,
+        waited=waits.get((pid, s.since)),
+        mode=s.mode or "",
+        object=s.object or "",
+        db=s.db,
+        application=s.application,
+        state=s.state,
+        xact_seconds=s.xact_seconds,
+        query=redact(s.query),
+        since=s.since,
+    )
+
+
+LOCKS = Feature(
+    "locks",
+    Tier.HOT_PATH,
+    Session,
+    Locks,
+    summary,
+    panel="activity",
+    rules=(
+        Rule(
+            "BlockedSessions",
+            (Over("longest", "blocked_warn_s", "blocked_crit_s"),),
+            hold=0,
+            message="{blocked_pid} blocked {longest:.0f} s by {root_pid} ({root_state})",
+        ),
+    ),
+)
+BLOCKING = Feature("blocking", Tier.HOT_PATH, Session, Node, tree, of=LOCKS, panel="activity")

@@ -1,0 +1,105 @@
+"""Replication slots and the WAL that they hold back (pg_replication_slots)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, kept, label, row
+
+WINDOW = 600.0  # seconds that a slope is taken over, at least
+SAMPLES = 60
+
+Trail = tuple[tuple[float, int], ...]  # server time, headroom in bytes
+
+
+@row
+class Held:
+    """One row of pg_replication_slots."""
+
+    slot: str = label("Slot.")
+    slot_type: str = detail("physical or logical.")
+    db: str = detail("Database of a logical slot.")
+    active: bool = detail("A receiver is connected.")
+    now: float = detail("Server time, seconds since 1970.")
+    retained_bytes: int | None = detail("WAL that the slot keeps.", "bytes")
+    safe_bytes: int | None = detail("WAL until it may be lost (from 13 on).", "bytes")
+    status: str | None = detail("wal_status (from 13 on).")
+
+
+@row
+class Slot:
+    """Replication slots: the WAL that each keeps, and how long until it is lost."""
+
+    slot: str = label("Slot.")
+    retained_bytes: int | None = gauge("pg_replication_slot_retained_bytes", "WAL that a slot keeps.", "bytes")
+    active: int = gauge("pg_replication_slot_active", "1 when a receiver is connected to the slot.")
+    safe_bytes: int | None = gauge(
+        "pg_replication_slot_safe_bytes",
+        "WAL that can still be written before the slot may be lost; absent without max_slot_wal_keep_size.",
+        "bytes",
+    )
+    runway_seconds: float | None = gauge(
+        "pg_replication_slot_runway_seconds",
+        "Time until the slot may be lost, at the pace at which its headroom shrank in the last ten minutes or more.",
+        "seconds",
+    )
+    slot_type: str = detail("physical or logical.")
+    slot_db: str = detail("Database of a logical slot.")
+    trail: Trail = kept("Headroom in the past.")
+
+
+@row
+class SlotStatus:
+    """Whether the WAL of each slot is still there."""
+
+    slot: str = label("Slot.")
+    status: str = label("reserved, extended, unreserved or lost.")
+    present: int = gauge("pg_replication_slot_status", "1 for the present wal_status of a slot (from 13 on).")
+
+
+def runway(trail: Trail) -> float | None:
+    """Return the seconds until the headroom is used up, None when it is not shrinking or not known for long enough.
+
+    >>> runway(((0.0, 1000), (600.0, 400)))
+    400.0
+    >>> runway(((0.0, 1000), (60.0, 400))) is None
+    True
+    """
+    if len(trail) < 2 or trail[-1][0] - trail[0][0] < WINDOW or trail[-1][1] >= trail[0][1]:
+        return None
+    (start, then), (end, left) = trail[0], trail[-1]
+    return max(left, 0) * (end - start) / (then - left)
+
+
+def recent(trail: Trail, now: float, safe: int | None) -> Trail:
+    """Return the samples of the last window, and the last one before it.
+
+    >>> recent(((0.0, 9), (100.0, 8), (500.0, 7)), 800.0, 6)
+    ((100.0, 8), (500.0, 7), (800.0, 6))
+    """
+    if safe is None:
+        return ()
+    longer = (*trail, (now, safe))
+    older = [i for i, (at, _) in enumerate(longer) if now - at >= WINDOW]
+    return longer[older[-1] if older else 0 :][-SAMPLES:]
+
+
+def slots(now: Sequence[Held], before: Before[Held, Slot] | None, limits: Limits) -> list[Slot]:
+    """Return each slot with its runway."""
+    trails = {s.slot: s.trail for s in before.rows} if before else {}
+    found = []
+    for s in now:
+        trail = recent(trails.get(s.slot, ()), s.now, s.safe_bytes)
+        found.append(
+            Slot(s.slot, s.retained_bytes, int(s.active), s.safe_bytes, runway(trail), s.slot_type, s.db, trail)
+        )
+    return found
+
+
+def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, limits: Limits) -> list[SlotStatus]:
+    """Say of each slot whether its WAL is still there."""
+    return [SlotStatus(s.slot, s.status, 1) for s in now if s.status]
+
+
+SLOTS = Feature("slots", Tier.WORKLOAD, Held, Slot, slots, panel="replication")
+SLOT_STATUS = Feature("slot_status", Tier.WORKLOAD, Held, SlotStatus, statuses, of=SLOTS, panel="replication")

@@ -1,0 +1,164 @@
+"""Statements (pg_stat_statements without texts): the sticky Top-N with the rest, the latency of all, the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from pgmon.feature import Before, Feature, Limits, Look, Params, Tier, counter, detail, gauge, label, row
+from pgmon.quantile import mixture
+from pgmon.rates import grown, sticky
+from pgmon.redact import redact
+
+OTHER = "other"
+Key = tuple[str, str]  # database, queryid
+
+
+@row
+class Counters:
+    """What one statement did since it entered pg_stat_statements, all users together."""
+
+    db: str = label("Database.")
+    queryid: str = label("queryid of pg_stat_statements.")
+    toplevel: bool = detail("Sent by a client, not by a function (known from 1.9 on, before: all).")
+    calls: int = detail("Executions.")
+    seconds: float = detail("Execution time.", "seconds")
+    squares: float = detail("Sum of the squared execution times.")
+    rows: int = detail("Rows returned or changed.")
+    blks_hit: int = detail("Shared blocks found in the cache.")
+    blks_read: int = detail("Shared blocks read from outside the cache.")
+    temp_blks_written: int = detail("Temporary blocks written.")
+    wal_bytes: int | None = detail("WAL generated (from 1.8 on).", "bytes")
+
+
+@row
+class Statement:
+    """The statements that cost most, by time, calls or blocks read; 'other' is the growth of all the rest."""
+
+    db: str = label("Database.")
+    queryid: str = label("queryid of pg_stat_statements, or 'other'.")
+    calls: float = counter("pg_stmt_calls_total", "Executions of a statement.")
+    seconds: float = counter("pg_stmt_time_seconds_total", "Execution time of a statement.", "seconds")
+    rows: float = counter("pg_stmt_rows_total", "Rows that a statement returned or changed.")
+    blks_hit: float = counter("pg_stmt_shared_blks_hit_total", "Shared blocks that a statement found in the cache.")
+    blks_read: float = counter(
+        "pg_stmt_shared_blks_read_total", "Shared blocks that a statement read from outside the cache."
+    )
+    temp_blks_written: float = counter("pg_stmt_temp_blks_written_total", "Temporary blocks that a statement wrote.")
+    wal_bytes: float | None = counter("pg_stmt_wal_bytes_total", "WAL that a statement generated.", "bytes")
+
+
+@row
+class Latency:
+    """How long statements take: what clients sent since the previous reading, in all databases."""
+
+    mean: float | None = gauge(
+        "pg_query_latency_seconds_mean", "Mean execution time since the previous reading.", "seconds"
+    )
+    p95: float | None = gauge(
+        "pg_query_latency_seconds_p95",
+        "Estimated 95th percentile of the execution time since the previous reading, from means and deviations: "
+        "pg_stat_statements has no histogram. Absent under 20 calls.",
+        "seconds",
+    )
+    qps: float | None = gauge("pg_qps", "Statements per second that clients sent, since the previous reading.")
+
+
+@row
+class Text:
+    """The normalised texts of the statements shown, literals withheld."""
+
+    queryid: str = label("queryid of pg_stat_statements.")
+    query: str = detail("Text.")
+
+
+SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid"))
+
+
+def key(c: Counters | Statement) -> Key:
+    """Return the database and the queryid."""
+    return c.db, c.queryid
+
+
+def summed(now: Iterable[Counters]) -> dict[Key, Statement]:
+    """Return each statement as counted, nested executions included."""
+    found: dict[Key, Statement] = {}
+    for c in now:
+        s = found.get(key(c))
+        found[key(c)] = Statement(c.db, c.queryid, *(_plus(getattr(s, n, None), getattr(c, n)) for n in SUMS))
+    return found
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else a + b
+
+
+def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, limits: Limits) -> list[Statement]:
+    """Return the chosen statements as counted, and per database the growth of all others."""
+    members = {key(s) for s in before.rows} if before else set()
+    orders = (lambda s: s.seconds, lambda s: s.calls, lambda s: s.blks_read)
+    chosen = sticky(list(summed(now).values()), key, orders, members, limits["top_queries"])
+    return chosen + (rest(now, before, {key(s) for s in chosen}) if before else [])
+
+
+def rest(now: Sequence[Counters], before: Before[Counters, Statement], chosen: Collection[Key]) -> list[Statement]:
+    """Accumulate what grew outside `chosen`, nested executions left out: their time is in the caller's, too.
+
+    Total minus members would jump whenever a member changes, and rate() would read that as a reset.
+    """
+    prior = {(key(c), c.toplevel): c for c in before.raw}
+    others = {s.db: s for s in before.rows if s.queryid == OTHER}
+    for c in now:
+        if c.toplevel and key(c) not in chosen:
+            others[c.db] = _accumulated(others.get(c.db), c, prior.get((key(c), True)))
+    return list(others.values())
+
+
+def _accumulated(other: Statement | None, c: Counters, prior: Counters | None) -> Statement:
+    growth = {n: _grown(getattr(c, n), getattr(prior, n, None)) for n in SUMS}
+    old = other or Statement(c.db, OTHER, 0, 0.0, 0, 0, 0, 0, None)
+    return replace(old, **{n: _plus(getattr(old, n), growth[n]) for n in SUMS})
+
+
+def _grown(now: Any, before: Any) -> Any:
+    return None if now is None else grown(now, before)
+
+
+def latency(now: Sequence[Counters], before: Before[Counters, Latency] | None, limits: Limits) -> list[Latency]:
+    """Fit a log-normal distribution to what each statement did since the previous reading."""
+    if before is None or before.elapsed <= 0:
+        return [Latency(None, None, None)]
+    prior = {key(c): c for c in before.raw if c.toplevel}
+    parts = [part for c in now if c.toplevel and (part := _window(c, prior.get(key(c))))]
+    calls = sum(n for n, _, _ in parts)
+    mean = sum(n * m for n, m, _ in parts) / calls if calls else None
+    return [Latency(mean, mixture(parts, 0.95), calls / before.elapsed)]
+
+
+def _window(c: Counters, prior: Counters | None) -> tuple[float, float, float] | None:
+    """Return calls, mean and deviation (of the population, as pg_stat_statements has it) in the window."""
+    if prior is None or c.calls < prior.calls:  # new, or evicted and back: all it counts is of the window
+        prior = replace(c, calls=0, seconds=0.0, squares=0.0)
+    n, x, xx = c.calls - prior.calls, c.seconds - prior.seconds, c.squares - prior.squares
+    if n <= 0 or x < 0:
+        return None
+    return n, x / n, max(xx / n - (x / n) ** 2, 0.0) ** 0.5
+
+
+def unknown(look: Look) -> Params | None:
+    """Ask for the texts that were never fetched; None when there is none."""
+    known = {t.queryid for t in look(TEXTS)}
+    ids = {int(s.queryid) for s in look(STATEMENTS) if s.queryid != OTHER and s.queryid not in known}
+    return {"queryids": sorted(ids)} if ids else None
+
+
+def texts(now: Sequence[Text], before: Before[Text, Text] | None, limits: Limits) -> list[Text]:
+    """Redact the new texts and keep those of before, newest first, four times the limit at most."""
+    new = [Text(t.queryid, redact(t.query)) for t in now]
+    return [*new, *(before.rows if before else ())][: 4 * limits["top_queries"]]
+
+
+STATEMENTS = Feature("statements", Tier.WORKLOAD, Counters, Statement, top, panel="queries")
+LATENCY = Feature("latency", Tier.WORKLOAD, Counters, Latency, latency, of=STATEMENTS, panel="overview")
+TEXTS = Feature("statement_texts", Tier.WORKLOAD, Text, Text, texts, ask=unknown, panel="queries")

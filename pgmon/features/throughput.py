@@ -1,0 +1,64 @@
+"""Transactions, rows, blocks and sessions of each database (pg_stat_database)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pgmon.feature import Before, Feature, Limits, Tier, counter, gauge, label, row
+from pgmon.rates import per_second
+
+
+@row
+class Throughput:
+    """What each database does; '-shared-' stands for the catalogues that all have in common."""
+
+    db: str = label("Database, or '-shared-'.")
+    tps: float | None = gauge("pg_tps", "Transactions per second since the previous reading, committed or not.")
+    xact_commit: int = counter("pg_xact_commit_total", "Transactions committed.")
+    xact_rollback: int = counter("pg_xact_rollback_total", "Transactions rolled back.")
+    blks_hit: int = counter("pg_blks_hit_total", "Blocks found in the shared buffers.")
+    blks_read: int = counter("pg_blks_read_total", "Blocks read from outside the shared buffers.")
+    deadlocks: int = counter("pg_deadlocks_total", "Deadlocks.")
+    conflicts: int = counter("pg_conflicts_total", "Statements cancelled for a conflict with recovery.")
+    checksum_failures: int | None = counter(
+        "pg_checksum_failures_total", "Pages whose checksum was wrong; absent where checksums are off."
+    )
+    tup_returned: int = counter("pg_tup_returned_total", "Rows read by scans.")
+    tup_fetched: int = counter("pg_tup_fetched_total", "Rows fetched by index scans.")
+    tup_inserted: int = counter("pg_tup_inserted_total", "Rows inserted.")
+    tup_updated: int = counter("pg_tup_updated_total", "Rows updated.")
+    tup_deleted: int = counter("pg_tup_deleted_total", "Rows deleted.")
+    blk_read_seconds: float = counter(
+        "pg_blk_read_seconds_total", "Time spent reading blocks; 0 without track_io_timing.", "seconds"
+    )
+    blk_write_seconds: float = counter(
+        "pg_blk_write_seconds_total", "Time spent writing blocks; 0 without track_io_timing.", "seconds"
+    )
+    session_seconds: float | None = counter("pg_session_seconds_total", "Time that sessions lasted (14+).", "seconds")
+    active_seconds: float | None = counter(
+        "pg_active_seconds_total", "Time that sessions executed statements (14+).", "seconds"
+    )
+    idle_in_transaction_seconds: float | None = counter(
+        "pg_idle_in_transaction_seconds_total", "Time that sessions idled in a transaction (14+).", "seconds"
+    )
+    sessions_abandoned: int | None = counter(
+        "pg_sessions_abandoned_total", "Sessions that ended because the client was lost (14+)."
+    )
+    sessions_fatal: int | None = counter("pg_sessions_fatal_total", "Sessions that ended by a fatal error (14+).")
+    sessions_killed: int | None = counter("pg_sessions_killed_total", "Sessions terminated by an operator (14+).")
+    stats_reset: float | None = gauge(
+        "pg_stats_reset_timestamp_seconds",
+        "When the statistics of the database were reset; absent if never.",
+        "seconds",
+    )
+
+
+def rates(now: Sequence[Throughput], before: Before[Throughput, Throughput] | None, limits: Limits) -> list[Throughput]:
+    """Return the counters as read, with the transactions per second since the previous reading."""
+    prior = {t.db: t.xact_commit + t.xact_rollback for t in before.raw} if before else {}
+    elapsed = before.elapsed if before else 0.0
+    return [replace(t, tps=per_second(t.xact_commit + t.xact_rollback, prior.get(t.db), elapsed)) for t in now]
+
+
+THROUGHPUT = Feature("throughput", Tier.WORKLOAD, Throughput, Throughput, rates, panel="overview")

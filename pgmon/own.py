@@ -1,0 +1,113 @@
+"""The agent as a tier like the others: its rows are made at every read, and nothing is carried forward."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pgmon import __version__
+from pgmon.cache import Cache
+from pgmon.clock import Clock
+from pgmon.db import Door
+from pgmon.exposition import Exposition
+from pgmon.feature import Feature, Tier
+from pgmon.features import own
+from pgmon.guard import Guard
+from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
+
+NEWEST = 18  # the newest major version that the tests run on
+LATE = 2.0  # a loop is off its schedule when nothing has landed for so many intervals
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Reads the agent itself, without waiting for anything."""
+
+    caches: Mapping[Tier, Cache[Snapshot]]
+    cadences: Mapping[Tier, Cadence]
+    door: Door
+    guard: Guard
+    enforced: bool
+    exposition: Exposition
+    clock: Clock
+
+    def read(self, wait: float = 0.0) -> Snapshot:
+        """Return the agent as it is now."""
+        now = self.clock.monotonic()
+        latest = {tier: cache.latest for tier, cache in self.caches.items()}
+        made = self._rows({tier: snapshot for tier, snapshot in latest.items() if snapshot}, now)
+        readings = {(f.name, ""): Reading(f, "", raw=rows, rows=rows, taken=now, due=now) for f, rows in made}
+        return Snapshot(taken=now, due=now, readings=readings)
+
+    def _rows(
+        self, latest: Mapping[Tier, Snapshot], now: float
+    ) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
+        by_feature = list(_by_feature(latest))
+        yield own.UP, [own.Up(int(self.is_up(now)))]
+        yield own.CONNECT_ERRORS, [own.ConnectError(t.kind, 1) for t in [self.door.trouble] if t]
+        yield own.LOOPS, [self._loop(tier, latest.get(tier), now) for tier in self.caches]
+        yield own.COLLECTORS, [_collector(feature, its) for feature, its in by_feature]
+        yield own.CHECKS, [own.Check(feature.name, status(its), 1) for feature, its in by_feature]
+        yield own.CONNECTS, [own.Connects(self.door.connects, self.door.kills)]
+        yield own.DEGRADED, [own.Degraded(reason, 1) for reason in self.degraded()]
+        yield own.SERIES, [own.Series(self.exposition.size)]
+        dropped = self.exposition.dropped
+        yield own.DROPPED, [own.Dropped(reason, dropped[reason]) for reason in ("cap", "duplicate", "value")]
+        yield own.FINDINGS, [own.Findings(severity, n) for severity, n in self._findings()]
+        yield own.BUILD, [own.Build(__version__, platform.python_version(), 1)]
+
+    def is_up(self, now: float) -> bool:
+        """Tell whether the latest flight of the hot path met the server, and was not too long ago."""
+        hot = self.caches[Tier.HOT_PATH].latest
+        return hot is not None and hot.failure is None and now - hot.taken <= self.cadences[Tier.HOT_PATH].max_stale
+
+    def on_schedule(self, tier: Tier, now: float) -> bool:
+        """Tell whether a loop has landed lately; one that nobody has asked for yet is not late."""
+        latest = self.caches[tier].latest
+        return latest is None or now - latest.taken <= LATE * self.cadences[tier].ttl + self.cadences[tier].budget
+
+    def degraded(self) -> list[str]:
+        """Return what limits this agent, as words for a label."""
+        facts = next((s.facts for cache in self.caches.values() if (s := cache.latest) and s.facts), None)
+        snapshots = {tier: cache.latest for tier, cache in self.caches.items()}
+        return [
+            *(["not_shielded"] if facts and not facts.shielded else []),
+            *(["not_enforced"] if not self.enforced else []),
+            *(["untested_version"] if facts and facts.version[0] > NEWEST else []),
+            *(f"over_budget_{t}" for t, s in snapshots.items() if s and s.seconds > self.cadences[t].budget),
+        ]
+
+    def _loop(self, tier: Tier, snapshot: Snapshot | None, now: float) -> own.Loop:
+        budget, lost = self.cadences[tier].budget, self.caches[tier].lost
+        if snapshot is None:
+            return own.Loop(tier, None, None, 0, None, budget, 0.0, lost)
+        age = now - snapshot.taken
+        return own.Loop(
+            tier, snapshot.seconds, int(snapshot.success), snapshot.errors, age, budget, snapshot.asked_seconds, lost
+        )
+
+    def _findings(self) -> list[tuple[str, int]]:
+        found = self.guard.findings
+        severities = ("refuse", "warn", "info")
+        return [] if found is None else [(s, sum(f.severity == s for f in found)) for s in severities]
+
+
+def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, Any], list[Reading]]]:
+    for snapshot in latest.values():
+        found: dict[Feature[Any, Any], list[Reading]] = {}
+        for reading in snapshot.readings.values():
+            found.setdefault(reading.feature, []).append(reading)
+        yield from found.items()
+
+
+def status(readings: Sequence[Reading]) -> str:
+    """Return 'ok', or the failure of a feature in the first database that has one."""
+    return next((str(r.failure) for r in readings if r.failure), "ok")
+
+
+def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.Collector:
+    worked = all(r.failure is None or r.failure in ABSENT for r in readings)
+    read = [r.seconds for r in readings if r.taken is not None]
+    return own.Collector(feature.name, int(worked), sum(read) if read else None)

@@ -1,0 +1,50 @@
+"""Growth of cumulative counters, and who stays in a Top-N."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def grown(now: float, before: float | None) -> float:
+    """Return how much a counter grew; after a reset or an eviction that is what it counts now.
+
+    >>> grown(150, 100), grown(3, 100), grown(7, None)
+    (50, 3, 7)
+    """
+    return now if before is None or now < before else now - before
+
+
+def per_second(now: float, before: float | None, elapsed: float) -> float | None:
+    """Return the rate per second, or None on the first reading or after a reset.
+
+    >>> per_second(150, 100, 10)
+    5.0
+    >>> per_second(3, 100, 10) is None
+    True
+    """
+    if before is None or now < before or elapsed <= 0:
+        return None
+    return (now - before) / elapsed
+
+
+def sticky(
+    rows: Sequence[T],
+    key: Callable[[T], Hashable],
+    by: Sequence[Callable[[T], float]],
+    members: Collection[Hashable],
+    n: int,
+) -> list[T]:
+    """Return the `n` best rows by any of the orders; a member counts at half its rank, so it leaves late.
+
+    >>> sticky("abcd", str, [lambda c: -ord(c)], {"c"}, 2)
+    ['a', 'c']
+    """
+    best: dict[Hashable, float] = {}
+    for order in by:
+        for rank, r in enumerate(sorted(rows, key=order, reverse=True), 1):
+            weighed = rank / 2 if key(r) in members else rank
+            best[key(r)] = min(best.get(key(r), weighed), weighed)
+    return sorted(rows, key=lambda r: best[key(r)])[:n]

@@ -1,0 +1,143 @@
+"""One session with PostgreSQL: no wait outlives its deadline, every error has a kind."""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.pq import TransactionStatus
+
+from pgmon.errors import Kind, QueryError
+from pgmon.redact import words
+
+# They beat the role's own settings and survive RESET ALL; sql/facts.sql reads them back.
+OPTIONS = (
+    "-c default_transaction_read_only=on -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO "
+    "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=4MB -c idle_in_transaction_session_timeout=5000"
+)
+CANCEL = 0.5  # seconds that asking the server to stop a statement may take
+
+KINDS: tuple[tuple[type[psycopg.Error], Kind], ...] = (
+    (pg.QueryCanceled, Kind.TIMEOUT),
+    (pg.LockNotAvailable, Kind.LOCKED),
+    (pg.InsufficientPrivilege, Kind.DENIED),
+    (pg.UndefinedTable, Kind.MISSING),
+    (pg.UndefinedFunction, Kind.MISSING),
+    (pg.InvalidSchemaName, Kind.MISSING),
+    (pg.TooManyConnections, Kind.SATURATED),
+    (pg.InvalidAuthorizationSpecification, Kind.REJECTED),  # and its subclass, a wrong password
+    (pg.InvalidPassword, Kind.REJECTED),
+    (pg.InvalidCatalogName, Kind.GONE),
+    (pg.CannotConnectNow, Kind.STARTING),
+)
+# A failed connect has no SQLSTATE in psycopg: its kind is read from the server's words, where they are English.
+WORDS: tuple[tuple[str, Kind], ...] = (
+    ("password authentication failed", Kind.REJECTED),
+    ("no pg_hba.conf entry", Kind.REJECTED),
+    ("pg_hba.conf rejects", Kind.REJECTED),
+    ("is not permitted to log in", Kind.REJECTED),
+    ("no password supplied", Kind.REJECTED),
+    ("server does not support SSL", Kind.REJECTED),
+    ("certificate", Kind.REJECTED),
+    ("too many clients", Kind.SATURATED),
+    ("too many connections", Kind.SATURATED),
+    ("remaining connection slots", Kind.SATURATED),
+    ("the database system is", Kind.STARTING),
+)
+
+
+class Deadline(psycopg.OperationalError):
+    """No answer within the time that was left."""
+
+
+class Session(psycopg.Connection[Any]):
+    """A connection on which no wait outlives `deadline`: with a frozen server any wait would be for ever."""
+
+    deadline = math.inf  # of `monotonic`
+    monotonic: Callable[[], float] = staticmethod(time.monotonic)
+    limits = ""  # the statement that set those of its loop
+    used = False  # it has answered before
+
+    @classmethod
+    def connect(cls, conninfo: str = "", *, report: Callable[[psycopg.Error | None], None], **kwargs: Any) -> Self:  # type: ignore[override]
+        """Connect, and report why it failed: the pool would log the reason and keep it from whoever waits."""
+        try:
+            session = super().connect(
+                conninfo, **kwargs, autocommit=True, prepare_threshold=None, application_name="pgmon", options=OPTIONS
+            )
+        except psycopg.Error as exc:
+            report(exc)
+            raise
+        report(None)
+        return session
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for an answer. Raises Deadline."""
+        left = max(self.deadline - self.monotonic(), 0.0)
+        try:
+            return super().wait(gen, interval, left if timeout is None else min(left, timeout))
+        except psycopg.OperationalError as exc:
+            if exc.sqlstate is None and self.monotonic() >= self.deadline:
+                raise Deadline("no answer in time") from None
+            raise
+
+    def run(self, limits: str, sql: str) -> tuple[Sequence[tuple[str, int]], list[tuple[Any, ...]]]:
+        """Set the limits of the loop if another's are in force, send `sql`; return columns (name, type) and records."""
+        if self.limits != limits:
+            self.execute(limits)
+            self.limits = limits
+        cursor = self.execute(sql)
+        self.used = True
+        return [(c.name, c.type_code) for c in cursor.description or ()], cursor.fetchall()
+
+    @property
+    def asking(self) -> bool:
+        """Whether the server still owes an answer."""
+        return not self.closed and self.pgconn.transaction_status is TransactionStatus.ACTIVE
+
+    @property
+    def answered(self) -> bool:
+        """Whether something has arrived: an answer that came late, or the end of the connection."""
+        try:
+            return bool(select.select([self.pgconn.socket], [], [], 0)[0])
+        except (psycopg.OperationalError, OSError, ValueError):
+            return True  # it has no socket any more
+
+    def give_up(self) -> None:
+        """Ask the server to stop what it does; it may be too frozen to hear."""
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL)
+
+
+def kind_of(exc: psycopg.Error) -> Kind:
+    """Return why PostgreSQL gave no answer."""
+    if isinstance(exc, Deadline):
+        return Kind.TIMEOUT
+    if isinstance(exc, pg.ObjectNotInPrerequisiteState) and "shared_preload_libraries" in str(exc):
+        return Kind.MISSING
+    for error, kind in KINDS:
+        if isinstance(exc, error):
+            return kind
+    if isinstance(exc, psycopg.OperationalError) and (exc.sqlstate is None or exc.sqlstate.startswith(("08", "57"))):
+        return _kind_of_words(str(exc))
+    return Kind.FAILED
+
+
+def _kind_of_words(text: str) -> Kind:
+    if "database" in text and "does not exist" in text:
+        return Kind.GONE
+    if "role" in text and "does not exist" in text:
+        return Kind.REJECTED
+    return next((kind for words, kind in WORDS if words in text), Kind.UNREACHABLE)
+
+
+def query_error(exc: psycopg.Error) -> QueryError:
+    """Return pgmon's error for psycopg's: the kind, and the server's own words where they are safe to show."""
+    said = exc.diag.message_primary or str(exc).strip().splitlines()[-1:] or [type(exc).__name__]
+    return QueryError(kind_of(exc), words(said if isinstance(said, str) else said[0]))

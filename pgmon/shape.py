@@ -1,0 +1,49 @@
+"""Whether what a statement returned is what its row declares, names and types."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
+
+from pgmon.errors import Kind, QueryError
+
+Described = Sequence[tuple[str, int]]  # columns: name and type OID
+
+OIDS: Mapping[Any, frozenset[int]] = {
+    bool: frozenset({16}),
+    int: frozenset({20, 21, 23}),
+    float: frozenset({700, 701}),
+    str: frozenset({25}),
+    list[int]: frozenset({1005, 1007, 1016}),
+    list[str]: frozenset({1009}),
+    Sequence[str]: frozenset({1009}),
+    Mapping[str, Sequence[str]]: frozenset({114, 3802}),
+}
+
+
+def check(name: str, row: type, described: Described) -> None:
+    """Raise QueryError when the columns of sql/<name> are not the fields of `row`, in order.
+
+    A type that Python would take for another one counts: a numeric must never become a Decimal in JSON.
+    """
+    expected = _fields(row)
+    names = [name for name, _ in described]
+    if names != list(expected):
+        raise QueryError(Kind.BUG, f"sql/{name}: the columns are {names}, {row.__name__} has {list(expected)}")
+    for column, oid in described:
+        if oid not in expected[column]:
+            raise QueryError(Kind.BUG, f"sql/{name}: {column} has a type (oid {oid}) that {row.__name__} does not")
+
+
+@functools.cache
+def _fields(row: Any) -> dict[str, frozenset[int]]:
+    """Return the type OIDs that each field of a row may come as."""
+    return {name: _oids(hint) for name, hint in get_type_hints(row).items() if not name.startswith("_")}
+
+
+def _oids(hint: Any) -> frozenset[int]:
+    if isinstance(hint, types.UnionType):
+        hint = next(arm for arm in hint.__args__ if arm is not types.NoneType)
+    return OIDS[hint]

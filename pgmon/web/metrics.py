@@ -1,0 +1,85 @@
+"""/metrics: what Prometheus reads."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from difflib import get_close_matches
+
+from flask import Blueprint, Response, current_app, request
+
+from pgmon.agent import PATIENCE, Agent
+from pgmon.feature import Tier
+
+blueprint = Blueprint("metrics", __name__)
+
+GZIP_LEVEL = 4  # 9 takes four times as long for one percent
+OFFSET = 0.5  # seconds before the scraper's deadline at which the answer should be on its way
+LONGEST = 120.0  # seconds; what claims to wait longer is not believed
+
+OPENMETRICS = "application/openmetrics-text; version={}; charset=utf-8"
+TEXT = "text/plain; version={}; charset=utf-8"
+# Accept → format and content type. The library parses versions and raises on odd ones; this list does not.
+KNOWN = {
+    ("application/openmetrics-text", ""): ("openmetrics", OPENMETRICS.format("1.0.0")),
+    ("application/openmetrics-text", "0.0.1"): ("openmetrics", OPENMETRICS.format("0.0.1")),
+    ("application/openmetrics-text", "1.0.0"): ("openmetrics", OPENMETRICS.format("1.0.0")),
+    ("text/plain", "1.0.0"): ("text", TEXT.format("1.0.0")),
+}
+DEFAULT = ("text", TEXT.format("0.0.4"))
+
+
+def negotiated(accept: str) -> tuple[str, str]:
+    """Return the format and content type for an Accept header: the first that is known, else text 0.0.4.
+
+    >>> negotiated("application/openmetrics-text;version=1.0.0,text/plain;q=0.1")[0]
+    'openmetrics'
+    >>> negotiated("application/openmetrics-text;version=abc")
+    ('text', 'text/plain; version=0.0.4; charset=utf-8')
+    """
+    for offer in accept.split(","):
+        media, *parameters = (part.strip() for part in offer.split(";"))
+        version = next((p.removeprefix("version=") for p in parameters if p.startswith("version=")), "")
+        if found := KNOWN.get((media.lower(), version)):
+            return found
+        if media in ("text/plain", "*/*"):
+            return DEFAULT
+    return DEFAULT
+
+
+def patience(header: str | None) -> float:
+    """Return how long a scrape may wait, from X-Prometheus-Scrape-Timeout-Seconds.
+
+    >>> patience(None), patience("0.9"), patience("nan"), patience("-1")
+    (0.8, 0.4, 0.8, 0.8)
+    """
+    try:
+        timeout = float(header or "nan")
+    except ValueError:
+        timeout = math.nan
+    if not 0 < timeout <= LONGEST:
+        return PATIENCE
+    return min(PATIENCE, max(timeout - OFFSET, 0.0))
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Answer a scrape: the whole page, or the families named by `name[]`, which read only their tiers."""
+    agent: Agent = current_app.extensions["pgmon"]
+    names = request.args.getlist("name[]")
+    known = agent.exposition.names
+    if unknown := [name for name in names if name not in known]:
+        near = get_close_matches(unknown[0], known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return Response(f"there is no metric of that name{hint}\n", 400, mimetype="text/plain")
+    tiers = [tier for tier in agent.exposition.owners(names) if tier is not Tier.AGENT] if names else list(agent.caches)
+    agent.settle(patience(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds")), tiers)
+    fmt, content_type = negotiated(request.headers.get("Accept", ""))
+    return _packed(agent.exposition.encoded(fmt, names), content_type)
+
+
+def _packed(body: bytes, content_type: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding", "Content-Type": content_type}
+    if request.accept_encodings["gzip"] > 0:
+        body, headers["Content-Encoding"] = gzip.compress(body, GZIP_LEVEL, mtime=0), "gzip"
+    return Response(body, headers=headers)

@@ -1,0 +1,42 @@
+"""The pages and their JSON twins, of the same snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, abort, current_app, render_template
+
+from pgmon.agent import Agent
+from pgmon.web import panels
+
+blueprint = Blueprint("pages", __name__)
+
+TWINS = {"queries": "top-queries"}  # the API's name of a panel, where the specification has another
+
+
+def _agent() -> Agent:
+    agent: Agent = current_app.extensions["pgmon"]
+    agent.settle()
+    return agent
+
+
+@blueprint.get("/")
+@blueprint.get("/<name>")
+def page(name: str = "overview") -> str:
+    """Show a panel: the rows of its features, each with the SQL behind it."""
+    agent = _agent()
+    known = panels.names(agent)
+    if name not in known:
+        abort(404)
+    twin = f"/api/v1/{TWINS.get(name, name)}"
+    return render_template("panel.html", name=name, names=known, parts=panels.panel(agent, name), twin=twin)
+
+
+@blueprint.get("/api/v1/<name>")
+def api(name: str) -> dict[str, Any]:
+    """Return a panel as JSON."""
+    agent = _agent()
+    panel = next((p for p in panels.names(agent) if TWINS.get(p, p) == name), None)
+    if panel is None:
+        abort(404)
+    return {"cluster": agent.config.cluster, "panel": panel, "parts": panels.panel(agent, panel)}

@@ -1,0 +1,96 @@
+"""Fixtures: real PostgreSQL servers of seven versions, a replica of each, a proxy before them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+import servers
+from packaging.specifiers import SpecifierSet
+from proxy import Proxy
+from pytest_postgresql import factories
+from servers import Server, Standby
+
+
+def pytest_report_header() -> list[str]:
+    """List the PostgreSQL servers found."""
+    return [f"PostgreSQL {major}: {servers.find(major) or 'not found'}" for major in servers.MAJORS]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked pg(">= 14") on the versions they are not for."""
+    for item in items:
+        for marker in item.iter_markers("pg"):
+            if "pg_version" not in item.fixturenames:
+                raise pytest.UsageError(f"{item.nodeid} is marked pg, but uses neither server nor pg_version")
+            major = item.callspec.params["pg_version"]
+            if str(major) not in SpecifierSet(marker.args[0]):
+                item.add_marker(pytest.mark.skip(f"This needs PostgreSQL {marker.args[0]}, not {major}."))
+
+
+def require(major: int) -> int:
+    """Return `major` if it is installed; otherwise skip the test, or let it fail in CI."""
+    if servers.find(major):
+        return major
+    missing = f"PostgreSQL {major} is not installed: run tests/pg/install or set PGMON_TEST_PG{major}."
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+
+
+@pytest.fixture(scope="session", params=servers.MAJORS, ids="pg{}".format)
+def pg_version(request: pytest.FixtureRequest) -> int:
+    """Return each major version in turn; a test that uses it, or `server`, runs once for each."""
+    return require(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(pg_version: int) -> Iterator[Server]:
+    """Return the prepared server of this version. All its tests share it: leave it as you found it."""
+    with Server(pg_version) as running:
+        servers.prepare(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def standby(server: Server) -> Iterator[Standby]:
+    """Return a streaming replica of `server`, shared by the tests of its version."""
+    with server.standby() as replica:
+        yield replica
+
+
+scratch_connection = factories.postgresql("server", dbname="scratch")
+
+
+@pytest.fixture
+def scratch(server: Server, scratch_connection: psycopg.Connection) -> psycopg.Connection:
+    """Return pytest-postgresql's connection to an empty database made for this test, as superuser, no autocommit."""
+    # It asks for its server by name, so only the parameter `server` here makes the test run once for each version.
+    return scratch_connection
+
+
+@pytest.fixture
+def monitor_dsn(server: Server) -> str:
+    """Return the connection string of the agent's role, which only has pg_monitor."""
+    return server.dsn("monitor")
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """Return a proxy before `server`: connect with server.dsn("monitor", port=proxy.port)."""
+    with Proxy(server.host, server.port) as listening:
+        yield listening
+
+
+@pytest.fixture
+def fresh_server() -> Iterator[Callable[..., Server]]:
+    """Return a function that starts a prepared server to be destroyed: fresh_server(16, {"work_mem": "1MB"})."""
+    with ExitStack() as started:
+
+        def start(major: int = servers.NEWEST, settings: dict[str, str] | None = None) -> Server:
+            running = started.enter_context(Server(require(major), settings))
+            servers.prepare(running)
+            return running
+
+        yield start

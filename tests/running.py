@@ -1,0 +1,140 @@
+"""pgmon itself, in this process or in one of its own, and what it exposes as numbers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pgmon.agent import Agent
+from pgmon.clock import Clock
+from pgmon.config import Config, load
+from servers import free_port
+
+ROOT = Path(__file__).parent.parent
+
+Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+
+def configured(dsn: str, **environ: str) -> Config:
+    """Return the configuration for a DSN with PGMON_* overrides, the prefix left out."""
+    return load(None, {"PGMON_DSN": dsn, **{f"PGMON_{name}": value for name, value in environ.items()}}).config
+
+
+@contextmanager
+def agent(dsn: str, clock: Clock | None = None, **environ: str) -> Iterator[Agent]:
+    """An agent in this process, whose ticker does not run: it reads when the test does."""
+    made = Agent(configured(dsn, **environ), clock)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def parsed(text: str) -> Samples:
+    """Return {metric: {labels without cluster: value}}.
+
+    >>> parsed('pg_up{cluster="a",db="b"} 1\\n')
+    {'pg_up': {(('db', 'b'),): 1.0}}
+    """
+    found: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "cluster"))
+            found.setdefault(sample.name, {})[labels] = sample.value
+    return found
+
+
+def value(samples: Samples, metric: str, **labels: str) -> float | None:
+    """Return the one sample of a metric that has these labels; None when it is absent."""
+    wanted = labels.items()
+    found = [v for k, v in samples.get(metric, {}).items() if wanted <= dict(k).items()]
+    assert len(found) <= 1, f"{metric}{labels}: {len(found)} samples"
+    return found[0] if found else None
+
+
+class Process:
+    """`pgmon` as a process of its own, on a free port."""
+
+    def __init__(self, dsn: str, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
+        self.environ = inherited | {
+            "PGMON_DSN": dsn,
+            "PGMON_HTTP_BIND": f"127.0.0.1:{self.port}",
+            "PYTHONPATH": str(ROOT),
+            **(environ or {}),
+        }
+        self.arguments = [sys.executable, "-m", "pgmon", *arguments]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Process:
+        self.process = subprocess.Popen(
+            self.arguments, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
+        )
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self._said = b""
+        for _ in range(200):
+            if self.process.poll() is not None or self._answers():
+                break
+            time.sleep(0.05)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self.get("/livez")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, timeout: float = 5, **headers: str) -> tuple[int, str]:
+        """Return status and body."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.read().decode()
+
+    def scrape(self) -> Samples:
+        """Return what /metrics says now."""
+        return parsed(self.get("/metrics")[1])
+
+    def wait_for(self, metric: str, expected: float | None, timeout: float = 30, **labels: str) -> float:
+        """Scrape until a sample has a value (None: is absent); return the seconds it took."""
+        start = time.monotonic()
+        while True:
+            got = value(self.scrape(), metric, **labels)
+            if got == expected:
+                return time.monotonic() - start
+            assert time.monotonic() - start < timeout, f"{metric} is {got} and not {expected}:\n{self.said()}"
+            time.sleep(0.2)
+
+    def said(self) -> str:
+        """Return what it has logged so far."""
+        self._said += self.process.stdout.read() or b""
+        return self._said.decode()
+
+    def end(self, timeout: float = 10) -> int:
+        """Send SIGTERM and return the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.said()
+        self.process.stdout.close()
