@@ -12,7 +12,7 @@ from pgmon.rule import Rule, Severity
 def promql(feature: Feature[Any, Any], rule: Rule, severity: Severity, thresholds: Mapping[str, float]) -> str:
     """Return a rule as PromQL: one row has the same labels on all its metrics, so `and` matches them."""
     metrics = {name: column.metric for name, column in columns(feature.row).items()}
-    conditions = (f"{metrics[c.field]} {c.sign} {c.limit(severity, thresholds):g}" for c in rule.when)
+    conditions = (f"{metrics[c.field]} {c.sign} {c.limit(severity, thresholds):.15g}" for c in rule.when)
     return " and ".join(conditions)
 
 

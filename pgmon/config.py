@@ -155,7 +155,7 @@ class Section(BaseModel):
 
 def keys(section: type[Section]) -> list[str]:
     """Return the keys of a section as the file spells them."""
-    return [field.alias or name for name, field in section.model_fields.items()]
+    return [info.alias or name for name, info in section.model_fields.items()]
 
 
 class Databases(Section):
@@ -330,6 +330,8 @@ class Logging(Section):
 
 
 class Config(Section):
+    """All of it; without a file and without variables, the defaults."""
+
     cluster: Annotated[str, Field(min_length=1, max_length=128)] = "pgmon"
     dsn: Secret = SecretStr("")
     databases: Databases = Databases()

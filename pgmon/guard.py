@@ -18,11 +18,20 @@ from pgmon.refresh import Source
 TIME = 10.0  # seconds to judge a server nobody has seen: 1.6 million columns take 0.2 s
 SHOWN = 20
 
-# Roles that are part of the job, and those that let their members read more, but change nothing.
-FINE = frozenset({
-    "pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_use_reserved_connections",
-})  # fmt: skip
+# What the predefined roles are: part of the job, only reading, or doing something. One that nobody knows is a warning.
+FINE = ("pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_use_reserved_connections")
 READING = {"pg_read_all_data": "info", "pg_read_server_files": "warn"}
+DOING = (
+    "pg_write_all_data",
+    "pg_write_server_files",
+    "pg_execute_server_program",
+    "pg_signal_backend",
+    "pg_signal_autovacuum_worker",
+    "pg_checkpoint",
+    "pg_create_subscription",
+    "pg_maintain",
+    "pg_database_owner",
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +73,10 @@ def _judged(p: Privilege) -> Finding | None:
 
 
 def _role_severity(role: str) -> str:
-    return READING.get(role, "refuse")
+    """Return how grave a membership is; what is no role of PostgreSQL itself is a cloud's administrator."""
+    if role in DOING or not role.startswith("pg_"):
+        return "refuse"
+    return READING.get(role, "warn")
 
 
 def _role_cure(p: Privilege, attribute: str) -> str:

@@ -116,14 +116,17 @@ def tree(now: Sequence[Session], before: Before[Session, Node] | None, limits: L
         for parent in s.blockers[:1]:
             below.setdefault(parent, []).append(s.pid)
 
-    def walk(pid: int, depth: int, seen: frozenset[int]) -> Iterator[Node]:
-        children = [list(walk(p, depth + 1, seen | {pid})) for p in below.get(pid, ()) if p not in seen]
+    placed: set[int] = set()
+
+    def walk(pid: int, depth: int) -> Iterator[Node]:
+        placed.add(pid)
+        children = [list(walk(p, depth + 1)) for p in below.get(pid, ()) if p not in placed]
         yield _node(pid, depth, sum(map(len, children)), known.get(pid), waits)
         for nodes in children:
             yield from nodes
 
-    cycles = {root_of(pid, {p: s.blockers for p, s in known.items()}) for pid in below}
-    return [node for root in sorted(cycles) for node in walk(root, 0, frozenset({root}))]
+    roots = sorted({root_of(pid, {p: s.blockers for p, s in known.items()}) for pid in below})
+    return [node for root in roots if root not in placed for node in walk(root, 0)]
 
 
 def _node(pid: int, depth: int, blocks: int, s: Session | None, waits: Waits) -> Node:

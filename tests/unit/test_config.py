@@ -155,6 +155,10 @@ def test_another_encoding_is_a_fault(faults):
         ('cluster: prod\ndsn: "a\\0b"', "2: dsn: has a control character"),
         ('cluster: prod\ndsn: "\\uD800"', "2: dsn: has a control character"),
         ("cluster: prod\n? [a]\n: b", "2: a key must be a plain word"),
+        (
+            'cluster: prod\npartitions: {retention: {"a\\0b": 1d}}',
+            "2: partitions.retention: a key must be a plain word",
+        ),
     ],
 )
 def test_yaml_that_is_refused_is_told_with_its_line_and_a_remedy(faults, text, said):
@@ -173,6 +177,14 @@ def test_a_duplicate_key_is_told_with_both_lines(faults):
     assert faults("http:\n  bind: a:1\n  threads: 4\n  bind: b:2\n") == [
         "pgmon.yaml:4: http.bind: duplicate key, first given on line 2"
     ]
+
+
+def test_a_duplicate_key_hides_no_other_fault(faults):
+    assert len(faults("cluster: a\ncluster: b\nlimits: {series: 0}")) == 2
+
+
+def test_an_unknown_key_without_a_value_is_a_fault_all_the_same(faults):
+    assert faults("clustr:") == ["pgmon.yaml:1: clustr: unknown key; did you mean 'cluster'?"]
 
 
 def test_a_section_or_key_without_a_value_keeps_its_default(loaded):
@@ -380,7 +392,7 @@ def test_bind_gives_host_and_port(loaded, bind, address):
 
 
 @pytest.mark.parametrize(
-    "bind", ["8181", ":8181", "::1:8181", "[::1]", "host", "host:", "host:65536", "host:-1", "a b:1"]
+    "bind", ["8181", ":8181", "::1:8181", "[::1]", "host", "host:", "host:65536", "host:٨١٨١", "host:-1", "a b:1"]
 )
 def test_a_bind_that_is_no_address_is_a_fault(faults, bind):
     (fault,) = faults(f"http: {{bind: '{bind}'}}")
@@ -406,6 +418,16 @@ def test_a_variable_replaces_a_faulty_value_of_the_file(loaded):
     text = "dsn: [x]\nalerts: {overrides: {A: 5}}"
 
     assert loaded(text, PGMON_DSN="good", PGMON_ALERTS_OVERRIDES="{A: {warn: 1}}").alerts.overrides["A"].warn == 1
+
+
+def test_a_faulty_value_is_told_at_the_variable_that_replaced_it(faults):
+    (fault,) = faults("alerts: {overrides: {A: {warn: 1}}}", PGMON_ALERTS_OVERRIDES="{A: {warn: x}}")
+
+    assert fault == "PGMON_ALERTS_OVERRIDES: A.warn: must be a number, without a unit"
+
+
+def test_a_variable_does_not_mend_a_section_that_is_none(faults):
+    assert faults("http: 8181", PGMON_HTTP_THREADS="4") == ["pgmon.yaml:1: http: must be a map of keys"]
 
 
 @pytest.mark.parametrize("text", ["0123", "yes", "null", "1.50", "a: b", "[x]", "*x", "p#w", "~"])
@@ -509,6 +531,12 @@ def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path, name):
 
     section = result if name == "PGMON_DSN" else result.notifiers
     assert getattr(section, config.VARIABLES[name][-1]).get_secret_value() == value
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path):
+    (tmp_path / "secret").write_text("host=db", encoding="utf-8-sig")
+
+    assert load(None, {"PGMON_DSN_FILE": str(tmp_path / "secret")}).config.dsn.get_secret_value() == "host=db"
 
 
 def test_a_variable_and_its_file_exclude_each_other(tmp_path, faults):

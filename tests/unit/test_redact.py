@@ -26,7 +26,7 @@ LITERALS = [
     ("SELECT U&'\\0061hunter' UESCAPE '!'", "SELECT ? UESCAPE ?"),
     ("SELECT b'hunter', X'hunter', n'hunter', u&'hunter'", "SELECT ?, ?, ?, ?"),
     ("SELECT date'hunter'", "SELECT date?"),
-    ("SELECT $$hunter's$$, a", "SELECT ?, a"),
+    ("SELECT $$hunter's\nhunter$$, a", "SELECT ?, a"),
     ("SELECT $a$ $$ $b$ hunter $a$, a", "SELECT ?, a"),
     ("SELECT $é1$ hunter $é1$, a", "SELECT ?, a"),
     ("SELECT $1$$hunter$$, a", "SELECT $1?, a"),
@@ -38,7 +38,7 @@ LITERALS = [
     ("SELECT $123456, $1hunter", "SELECT ?, ?"),
     ("SELECT a -> 'hunter', b ?| c, d @> $1", "SELECT a -> ?, b ?| c, d @> $1"),
     ('SELECT "' + "h" * 63 + '", ' + "n" * 63, 'SELECT "' + "h" * 63 + '", ' + "n" * 63),
-    ('SELECT "hunter' + "h" * 60 + '", hunter' + "n" * 60, "SELECT ?, ?"),
+    ('SELECT "hunter' + "h" * 60 + '", hunter' + "n" * 60 + "$hunter, a", "SELECT ?, ?, a"),
 ]
 NAMES = [
     ('SELECT "O\'Hara", "a""b" FROM "T"', 'SELECT "O\'Hara", "a""b" FROM "T"'),
@@ -218,6 +218,8 @@ MESSAGES = [
         'duplicate key value violates constraint "k"\nDETAIL:  Key (a)=(hunter)',
         'duplicate key value violates constraint "k"',
     ),
+    ('that "hunter" is bad', 'that "?" is bad'),
+    ("bad value HINT:  Use hunter.", "bad value"),
     ("new row is bad DETAIL:  Failing row contains (hunter).", "new row is bad"),
     ("\n bad  thing\r\nLINE 1: SELECT hunter", "bad thing"),
     ("bad \x1b[31m\u202ething\x00", "bad [31m\ufffdthing"),
