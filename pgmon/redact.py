@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 
 SHOWN = 2_000  # characters of a result: twice track_activity_query_size's default, and a page of 100 texts stays small
-_READ = 10_000  # characters of a text: leaves room for comments and long IN lists, and bounds the time (10 ms)
+_READ = 10_000  # characters of a text: leaves room for comments and long IN lists, and bounds the time (to 30 ms)
 
 # Characters that reorder, hide or end what stands next to them; lone surrogates cannot be encoded.
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
@@ -32,30 +32,33 @@ _INVISIBLE = [0x61C, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x20
 _HARMLESS = dict.fromkeys(_CONTROL, " ") | dict.fromkeys([*_INVISIBLE, *range(0xD800, 0xE000)], "\ufffd")
 
 _LETTER = r"A-Za-z_\x80-\U0010ffff"  # of a name; to scan.l everything beyond ASCII is a letter, even U+00A0
-_TAG = rf"\$(?: [{_LETTER}][{_LETTER}0-9]*+ )?+\$"
+_TAG = rf"\$(?: [{_LETTER}][{_LETTER}0-9]*+ )?\$"
 _STRING = r"(?: [benxBENX] | [uU]& )?'"
-# Quantifiers are possessive (`*+`): no text makes these expressions try again what they have read.
+# Possessive are sets (`[…]*+`) but never groups, which Python 3.11.0 to 3.11.4 misreads (CPython issue 106052).
+# In their place a look-ahead behind each token leaves one way to read it: nothing can be read a second way.
 _TOKEN = re.compile(
     rf"""
       (?P<kept> (?: (?!{_STRING}) [{_LETTER}][{_LETTER}0-9$]{{0,62}}+ (?![{_LETTER}0-9$])
-                  | "(?: [^"] | "" ){{0,63}}+"(?!")
-                  | [^{_LETTER}0-9'"$./-] | \.(?![0-9]) | /(?!\*) | -(?!-) | \$[0-9]{{1,5}}(?![{_LETTER}0-9])
-                  | (?!{_TAG}) \$ (?![0-9]) )++ )
+                  | "(?: [^"] | "" ){{0,63}}" (?!")
+                  | [^{_LETTER}0-9'"$./-] | \.(?![0-9]) | /(?!\*) | -(?!-) | \$[0-9]{{1,5}}+ (?![{_LETTER}0-9])
+                  | (?!{_TAG}) \$ (?![0-9]) )+ )
     | (?P<comment> /\* | --[^\n\r]*+ )
-    | (?P<literal> [eE]'(?: [^'\\]++ | \\. | '' )*+'
-                 | {_STRING} (?: [^'\\]++ | \\[^'] | '' )*+'
+    | (?P<literal> [eE]'(?: [^'\\]++ | \\. | '' )*' (?!')
+                 | {_STRING} (?: [^'\\]++ | \\[^'] | '' )*' (?!')
                  | (?P<tag>{_TAG}) .*? (?P=tag)
-                 | \.?[0-9](?: [eE][+-]?[0-9]++ | [{_LETTER}0-9.] )*+ (?!\$)
-                 | \$[0-9]++(?: [{_LETTER}][{_LETTER}0-9$]*+ )?+
-                 | "(?: [^"] | "" )*+" | [{_LETTER}][{_LETTER}0-9$]{{63,}}+ )
+                 | \.?[0-9][{_LETTER}0-9.]*+ (?: (?<=[eE])[+-][0-9][{_LETTER}0-9.]*+ )? (?!\$)
+                 | \$[0-9]++ (?: [{_LETTER}][{_LETTER}0-9$]*+ )?
+                 | "(?: [^"]++ | "" )*" (?!") | [{_LETTER}][{_LETTER}0-9$]{{63,}}+ )
     | (?P<open> {_STRING} | " | {_TAG} | \.?[0-9] )
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
-_STATEMENT = re.compile(r'[;\s]*+(?:"[^"]*"|[^";]++)*+')  # with the separators before it
-_START = r"^\W*+(?:EXPLAIN\b(?:[^\w(]*(?:\([^)]*\)|ANALY[SZ]E\b|VERBOSE\b))*+|PREPARE\b.*?\bAS\b)?+\W*+"
+# These read what _lexed returns: white space is single, quotes are balanced.
+_STATEMENT = re.compile(r'[; ]*+(?:"[^"]*"|[^";]++)*')  # with the separators before it
+_OPTIONS = r"[ ]?(?:\([^)]*\)|(?:(?:ANALY[SZ]E|VERBOSE)\b[ ]?)*)"
+_START = rf"^\W*+(?:EXPLAIN\b{_OPTIONS}|PREPARE\b(?:(?!\bAS\b).)*\bAS\b)?\W*+"
 _SECRET = re.compile(
     rf"""
       \b( (?: CREATE (?:\W+OR\W+REPLACE)? | ALTER ) \W+
@@ -67,7 +70,7 @@ _SECRET = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_SET = re.compile(rf'({_START}SET\b\s*(?:(?:SESSION|LOCAL)\b\s*)?(?:"[^"]*"|[\w.$])*+).*', re.DOTALL | re.IGNORECASE)
+_SET = re.compile(rf'({_START}SET\b\s*(?:(?:SESSION|LOCAL)\b\s*)?(?:"[^"]*"|[\w.$])*).*', re.DOTALL | re.IGNORECASE)
 
 # What PostgreSQL's messages call the names they quote. Behind a colon, `value` or `near` stand values.
 _MARKS = '"«»“”„‘‹›「」'
@@ -137,7 +140,7 @@ def _lexed(sql: str) -> str:
         shown.append({"kept": token[0], "comment": " "}.get(token.lastgroup or "", "?"))
         if token.lastgroup == "open":
             break
-    return "".join(shown)
+    return " ".join("".join(shown).split())
 
 
 def _comment_end(sql: str, at: int) -> int:

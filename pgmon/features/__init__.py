@@ -32,10 +32,10 @@ from pgmon.features.throughput import THROUGHPUT
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
     CONNECTIONS,
-    BY_STATE,
-    WAITING,
     LOCKS,
     BLOCKING,
+    BY_STATE,
+    WAITING,
     THROUGHPUT,
     STATEMENTS,
     LATENCY,

@@ -14,6 +14,18 @@ blueprint = Blueprint("pages", __name__)
 TWINS = {"queries": "top-queries"}  # the API's name of a panel, where the specification has another
 
 
+@blueprint.app_template_filter()
+def shown(value: object) -> object:
+    """Return a value as people read it: four figures of a fraction, a dash for what is not known.
+
+    >>> shown(0.10309278350515463), shown(None), shown(312)
+    ('0.1031', '–', 312)
+    """
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) and not value.is_integer() else value
+
+
 def _agent() -> Agent:
     agent: Agent = current_app.extensions["pgmon"]
     agent.settle()

@@ -79,7 +79,7 @@ def test_a_role_that_can_write_is_refused_every_time():
     bench = Bench(INSERT)
 
     for _ in range(2):
-        with pytest.raises(QueryError, match="REVOKE INSERT ON public.t FROM monitor") as caught:
+        with pytest.raises(QueryError, match=r"REVOKE INSERT ON public\.t FROM monitor") as caught:
             bench.look()
 
     assert caught.value.kind is Kind.REFUSED
