@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import structlog
 import yaml
 from waitress.server import create_server
 
-from pgmon import __version__, logs, sqlfiles
+from pgmon import __version__, demo, logs, sqlfiles
 from pgmon.agent import GRACE, TIERS, Agent
 from pgmon.alerts import prometheus_rules
 from pgmon.config import Config, Loaded, load, require_dsn
@@ -59,7 +60,7 @@ def main(ctx: click.Context, path: Path | None, healthcheck: str | None) -> None
     if healthcheck:
         ctx.exit(_ask_health(load(path, os.environ).config, "/healthz" if healthcheck == "strict" else "/livez"))
     if ctx.invoked_subcommand is None:
-        ctx.exit(serve(_usable(load(path, os.environ)), path))
+        _end(ctx, serve(_usable(load(path, os.environ)), path))
 
 
 def _usable(loaded: Loaded) -> Config:
@@ -73,23 +74,29 @@ def _usable(loaded: Loaded) -> Config:
     return config
 
 
-def serve(config: Config, path: Path | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code. SIGHUP starts anew when the configuration is good."""
+def serve(config: Config, path: Path | None = None) -> int | None:
+    """Serve until a signal or the guard ends it; return the exit code, None to start anew (SIGHUP)."""
     agent = Agent(config)
     server = _listening(agent)
     signals: list[int] = []
     _end_loop_on(signals, path)
     log.info("serving", bind=config.http.bind, version=__version__, cluster=config.cluster)
-    agent.start()
-    server.run()  # returns when a signal handler has raised SystemExit
+    with suppress(SystemExit):  # a signal may come before the loop that swallows it
+        agent.start()
+        server.run()
     server.task_dispatcher.shutdown(timeout=DRAIN)
     server.close()
     agent.close()
     log.info("stopped")
-    if signals[-1:] == [signal.SIGHUP]:
-        sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])  # same pid, every key reloaded
-    return agent.exit_code or 0
+    return None if signals[-1:] == [signal.SIGHUP] else agent.exit_code or 0
+
+
+def _end(ctx: click.Context, exit_code: int | None) -> None:
+    """End the process, or replace it by one that reads the configuration anew: same pid, every key reloaded."""
+    if exit_code is not None:
+        ctx.exit(exit_code)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])
 
 
 def _listening(agent: Agent) -> Any:
@@ -220,6 +227,17 @@ def _connected_facts(path: Path | None) -> Facts:
         return _facts(agent)
     finally:
         agent.door.close()
+
+
+@main.command("demo")
+@click.pass_context
+def run_demo(ctx: click.Context) -> None:
+    """Start a PostgreSQL of its own with a small live load, and watch it until Ctrl-C."""
+    with demo.server() as started:
+        config = _usable(load(ctx.obj, {**os.environ, "PGMON_DSN": started.dsn}))
+        log.info("demo", postgresql=started.version, page=f"http://127.0.0.1:{config.http.address[1]}/")
+        exit_code = serve(config, ctx.obj)
+    _end(ctx, exit_code)
 
 
 @main.command()
