@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from pgmon import shape
 from pgmon.dsn import home_database
 from pgmon.errors import Kind, QueryError
 from pgmon.facts import Facts
 from pgmon.feature import Feature, Params, Tier
-from pgmon.session import Session, query_error
+from pgmon.session import Backoff, Pool, Session, query_error
 from pgmon.sqlfiles import choose, fill, schemas, variants
 
-REJECTED_PAUSE = 30.0  # seconds without a connect after a refused login: an account may be locked after a few
-PAUSE = 15.0  # … after any other failed connect, at most
 POLL = 0.05  # seconds between two looks at whether the pool's connect has failed
-
-# A peer that vanished is noticed within seconds, which frees its place.
-KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10000}
 
 
 def limits_statement(statement_timeout_ms: int, lock_timeout_ms: int) -> str:
@@ -46,19 +40,18 @@ class Door:
         monotonic: Callable[[], float],
     ) -> None:
         self._dsn, self._limits, self._now = dsn, limits, monotonic
-        self._network = {"connect_timeout": max(2, round(connect_timeout)), **KEEPALIVES}
+        self._connect_timeout = max(2, round(connect_timeout))
         self.home = home_database(dsn)
-        self.trouble: QueryError | None = None  # why nobody can connect
-        self.connects = self.kills = 0  # sessions opened or tried; waits given up
-        self._failures, self._retry_at = 0, 0.0
+        self.backoff = Backoff(monotonic)
+        self.kills = self._visits = 0  # waits given up; connects to the other databases
         self._parked: list[Session] = []
         self._visitor: Session | None = None
         self._visiting, self._lock = threading.Lock(), threading.Lock()
         # With max_waiting > 0 and a server away for longer than reconnect_timeout the pool never recovers.
-        self._pool: ConnectionPool[Session] = ConnectionPool(
+        self._pool = Pool(
             dsn,
             connection_class=Session,
-            kwargs={"report": self._heard, **self._network},
+            kwargs={"backoff": self.backoff, "connect_timeout": self._connect_timeout},
             min_size=0,
             max_size=connections - 1,
             max_waiting=0,
@@ -70,6 +63,16 @@ class Door:
             open=True,
             name="pgmon",
         )
+
+    @property
+    def trouble(self) -> QueryError | None:
+        """Why nobody can connect."""
+        return self.backoff.trouble
+
+    @property
+    def connects(self) -> int:
+        """Sessions opened, or tried to open."""
+        return self.backoff.connects + self._visits
 
     def facts(self, db: str, tier: Tier, deadline: float) -> Facts:
         """Return what the server is, seen from a database ('' for the DSN's). Raises QueryError."""
@@ -122,17 +125,20 @@ class Door:
         """Return a session of the pool, or say at once why there is none."""
         self._reclaim()
         while True:
-            if self._now() < self._retry_at and not self._pool.get_stats()["pool_available"]:
+            hopeless = self.backoff.pausing or len(self._parked) >= self._pool.max_size
+            if hopeless and not self._pool.get_stats()["pool_available"]:
                 raise self._refusal()
             try:
                 return self._pool.getconn(timeout=max(min(POLL, deadline - self._now()), 0.001))
             except PoolTimeout:
                 if self._now() >= deadline:
                     raise self._refusal() from None
+            except PoolClosed:
+                raise QueryError(Kind.UNREACHABLE, "pgmon is stopping") from None
 
     def _refusal(self) -> QueryError:
-        if self.trouble:
-            return QueryError(self.trouble.kind, str(self.trouble))
+        if trouble := self.backoff.trouble:
+            return QueryError(trouble.kind, str(trouble))
         if self._parked:
             return QueryError(Kind.UNREACHABLE, f"{len(self._parked)} sessions wait for an answer of the server")
         return QueryError(Kind.UNREACHABLE, "no connection in time")
@@ -142,7 +148,7 @@ class Door:
         if not self._visiting.acquire(timeout=max(deadline - self._now(), 0.0)):
             raise QueryError(Kind.SKIPPED, "another database is being visited")
         try:
-            self._visitor = self._moved(self._visitor, db)
+            self._visitor = self._moved(self._visitor, db, deadline)
         except psycopg.Error as exc:
             self._visiting.release()
             raise query_error(exc) from exc
@@ -151,14 +157,16 @@ class Door:
             raise
         return self._visitor
 
-    def _moved(self, session: Session | None, db: str) -> Session:
+    def _moved(self, session: Session | None, db: str, deadline: float) -> Session:
         if session and session.asking and not session.answered:
             raise QueryError(Kind.TIMEOUT, "the session that visits other databases waits for an answer of the server")
         if session and not session.closed and not session.asking and session.info.dbname == db:
             return session
         if session:
             session.close()
-        return Session.connect(self._dsn, dbname=db, report=self._counted, **self._network)
+        timeout = max(2, min(self._connect_timeout, round(deadline - self._now())))
+        self._visits += 1
+        return Session.connect(self._dsn, dbname=db, connect_timeout=timeout)
 
     def _give(self, session: Session) -> None:
         """Return a session. One that owes an answer is parked: closed, it would live on in the server."""
@@ -182,19 +190,3 @@ class Door:
         for session in back:
             session.close()
             self._pool.putconn(session)
-
-    def _counted(self, failure: psycopg.Error | None) -> None:
-        with self._lock:
-            self.connects += 1
-
-    def _heard(self, failure: psycopg.Error | None) -> None:
-        """Note how a connect of the pool went; after a failed one nobody connects for a while."""
-        self._counted(failure)
-        with self._lock:
-            if failure is None:
-                self.trouble, self._failures, self._retry_at = None, 0, 0.0
-                return
-            self.trouble = query_error(failure)
-            pause = min(2.0**self._failures, PAUSE) * random.uniform(0.5, 1.0)
-            self._retry_at = self._now() + (REJECTED_PAUSE if self.trouble.kind is Kind.REJECTED else pause)
-            self._failures += 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 import select
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
@@ -12,15 +15,30 @@ from typing import Any, Self
 import psycopg
 from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pgmon.errors import Kind, QueryError
 from pgmon.redact import words
 
 # They beat the role's own settings and survive RESET ALL; sql/facts.sql reads them back.
 OPTIONS = (
-    "-c default_transaction_read_only=on -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO "
-    "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=4MB -c idle_in_transaction_session_timeout=5000"
+    "-c role=none -c default_transaction_read_only=on -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO "
+    "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=4MB -c idle_in_transaction_session_timeout=5000 "
+    "-c default_transaction_isolation=read\\ committed "  # a standby refuses serializable
+    "-c extra_float_digits=1 "  # with fewer digits every number would be rounded
+    "-c statement_timeout=10000 -c lock_timeout=1000"  # until the loop's own limits are set
 )
+OURS: dict[str, Any] = {
+    "application_name": "pgmon",
+    "options": OPTIONS,
+    # A peer that vanished is noticed within seconds, which frees its place.
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10000,
+}
+PAUSE = 15.0  # seconds without a connect after a failed one, at most
+REJECTED_PAUSE = 30.0  # … after a refused login: an account may be locked after a few
 CANCEL = 0.5  # seconds that asking the server to stop a statement may take
 
 KINDS: tuple[tuple[type[psycopg.Error], Kind], ...] = (
@@ -56,6 +74,41 @@ class Deadline(psycopg.OperationalError):
     """No answer within the time that was left."""
 
 
+class Backoff:
+    """Who connects when: after a failed connect nobody does for a while."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._now, self._lock = monotonic, threading.Lock()
+        self._failures, self._retry_at = 0, 0.0
+        self.trouble: QueryError | None = None  # why nobody can connect
+        self.connects = 0  # begun, however they went
+
+    @property
+    def pausing(self) -> bool:
+        """Whether it is too soon to try."""
+        return self._now() < self._retry_at
+
+    def begin(self) -> None:
+        """Count a connect. Raises psycopg.OperationalError when it is too soon: a pool would try again at once."""
+        if self.pausing:
+            raise psycopg.OperationalError("too soon after a failed connect")
+        with self._lock:
+            self.connects += 1
+
+    def failed(self, exc: psycopg.Error) -> None:
+        """Note why, and pause: longer after each failure, longest after a refused login."""
+        with self._lock:
+            self.trouble = query_error(exc)
+            pause = min(2.0**self._failures, PAUSE) * random.uniform(0.5, 1.0)
+            self._retry_at = self._now() + (REJECTED_PAUSE if self.trouble.kind is Kind.REJECTED else pause)
+            self._failures += 1
+
+    def worked(self) -> None:
+        """Forget what was wrong."""
+        with self._lock:
+            self.trouble, self._failures, self._retry_at = None, 0, 0.0
+
+
 class Session(psycopg.Connection[Any]):
     """A connection on which no wait outlives `deadline`: with a frozen server any wait would be for ever."""
 
@@ -65,16 +118,17 @@ class Session(psycopg.Connection[Any]):
     used = False  # it has answered before
 
     @classmethod
-    def connect(cls, conninfo: str = "", *, report: Callable[[psycopg.Error | None], None], **kwargs: Any) -> Self:  # type: ignore[override]
-        """Connect, and report why it failed: the pool would log the reason and keep it from whoever waits."""
+    def connect(cls, conninfo: str = "", *, backoff: Backoff | None = None, **rest: Any) -> Self:  # type: ignore[override]
+        """Connect when it is time, and note why it failed: a pool keeps the reason from whoever waits."""
+        if backoff is None:
+            return super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+        backoff.begin()
         try:
-            session = super().connect(
-                conninfo, **kwargs, autocommit=True, prepare_threshold=None, application_name="pgmon", options=OPTIONS
-            )
+            session = cls.connect(conninfo, **rest)
         except psycopg.Error as exc:
-            report(exc)
+            backoff.failed(exc)
             raise
-        report(None)
+        backoff.worked()
         return session
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -99,7 +153,7 @@ class Session(psycopg.Connection[Any]):
     @property
     def asking(self) -> bool:
         """Whether the server still owes an answer."""
-        return not self.closed and self.pgconn.transaction_status is TransactionStatus.ACTIVE
+        return not self.closed and self.pgconn.transaction_status == TransactionStatus.ACTIVE  # psycopg_c: an int
 
     @property
     def answered(self) -> bool:
@@ -113,6 +167,19 @@ class Session(psycopg.Connection[Any]):
         """Ask the server to stop what it does; it may be too frozen to hear."""
         with suppress(psycopg.Error):
             self.cancel_safe(timeout=CANCEL)
+
+
+class Pool(ConnectionPool[Session]):
+    """The pool, whose queue forgets who gave up: psycopg_pool 3.3 would keep them until a connection comes."""
+
+    def getconn(self, timeout: float | None = None) -> Session:
+        """Return a session. Raises PoolTimeout."""
+        try:
+            return super().getconn(timeout)
+        except PoolTimeout:
+            with self._lock:  # a server that is deaf for a day would cost a gigabyte
+                self._waiting = deque(client for client in self._waiting if client.error is None)
+            raise
 
 
 def kind_of(exc: psycopg.Error) -> Kind:

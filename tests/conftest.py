@@ -8,10 +8,11 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-import servers
 from packaging.specifiers import SpecifierSet
-from proxy import Proxy
 from pytest_postgresql import factories
+
+import servers
+from proxy import Proxy
 from servers import Server, Standby
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,20 @@ class FakeTime:
     def clock(self) -> Clock:
         """Return a clock on both of whose faces this time is."""
         return Clock(self, self)
+
+
+@dataclass
+class ShiftedTime:
+    """Real time, plus what a test pushed it forward: it passes, so waiting for a socket ends."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def clock(self) -> Clock:
+        """Return a clock on both of whose faces time is ahead."""
+        return Clock(self, lambda: time.time() + self.ahead)
 
 
 def inline(work: Callable[[], None]) -> None:

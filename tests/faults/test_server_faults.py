@@ -1,0 +1,372 @@
+"""The server: down, starting, full, frozen, crashed, promoted, away for long; and who may not log in or read."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from running import Process, value
+from servers import Server
+from watching import PROMISE, RECOVERY, SESSIONS, Watch, check, commit, eventually, sessions, waiting
+
+QUICK = {
+    "PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s",
+    "PGMON_SAMPLE_INTERVALS_WORKLOAD": "1s",
+    "PGMON_BUDGETS_HOT_PATH": "1s",
+    "PGMON_BUDGETS_WORKLOAD": "1s",
+    "PGMON_MAX_STALE_HOT_PATH": "4s",
+    "PGMON_TIMEOUTS_CONNECT_TIMEOUT_S": "2",
+}
+
+
+def answers_in_time(pgmon: Process) -> None:
+    """Check the promise of every moment."""
+    for path in ("/livez", "/metrics"):
+        start = time.monotonic()
+        assert pgmon.get(path)[0] == 200
+        assert time.monotonic() - start <= PROMISE
+
+
+def lines(pgmon: Process, words: str) -> int:
+    """Return how often it logged something of the hot path."""
+    return sum(words in line and "hot_path" in line for line in pgmon.said().splitlines())
+
+
+# --- down and back ----------------------------------------------------------------------------------------------------
+
+
+def test_f01_with_a_server_down_at_start_it_serves_and_finds_the_server_later(server, proxy):
+    proxy.refuse()
+    with Process(server.dsn("monitor", port=proxy.port), environ=QUICK) as pgmon:
+        for _ in range(3):
+            answers_in_time(pgmon)
+            time.sleep(0.5)
+        samples = pgmon.scrape()
+        ready = pgmon.get("/readyz")[0]
+        proxy.listen()
+        took = pgmon.wait_for("pg_up", 1)
+
+        assert (value(samples, "pg_up"), value(samples, "pg_connections"), ready) == (0, None, 503)
+        assert value(samples, "pgmon_connect_error", reason="unreachable") == 1
+        assert took <= RECOVERY
+        assert (lines(pgmon, "refresh failed"), lines(pgmon, "works again")) == (1, 1)
+        assert pgmon.get("/readyz")[0] == 200
+
+
+def test_f01_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
+    with server.connect() as connection:
+        connection.execute(
+            "CREATE ROLE writer LOGIN IN ROLE pg_monitor; CREATE TABLE notes (); GRANT INSERT ON notes TO writer"
+        )
+    proxy.refuse()
+    with Process(server.dsn("writer", port=proxy.port), environ=QUICK) as pgmon:
+        answers_in_time(pgmon)
+        proxy.listen()
+
+        assert pgmon.process.wait(RECOVERY) == 3
+        assert "REVOKE INSERT ON public.notes FROM writer" in pgmon.said()
+    with server.connect() as connection:
+        connection.execute("DROP TABLE notes; DROP ROLE writer")
+
+
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "CREATEROLE"])
+def test_a_role_that_can_write_is_refused_at_start(server, attribute):
+    with server.connect() as connection:
+        connection.execute(f"CREATE ROLE mighty LOGIN {attribute} IN ROLE pg_monitor")
+    with Process(server.dsn("mighty"), environ=QUICK) as pgmon:
+        assert pgmon.process.wait(10) == 3
+        assert f"ALTER ROLE mighty NO{attribute}" in pgmon.said()
+    with server.connect() as connection:
+        connection.execute("DROP ROLE mighty")
+
+
+def test_f02_a_server_that_goes_down_is_told_at_once_and_once(server):
+    with Process(server.dsn("monitor"), environ=QUICK) as pgmon:
+        pgmon.wait_for("pg_up", 1)
+        server.stop("immediate")
+        noticed = pgmon.wait_for("pg_up", 0)
+        last_good = value(pgmon.scrape(), "pg_connections")
+        pgmon.wait_for("pg_connections", None)
+        for _ in range(3):
+            answers_in_time(pgmon)
+        server.start()
+        took = pgmon.wait_for("pg_up", 1)
+
+        assert noticed < 3  # its interval is a second
+        assert last_good > 0
+        assert took <= RECOVERY
+        assert (lines(pgmon, "refresh failed"), lines(pgmon, "refresh works again")) == (1, 1), pgmon.said()
+
+
+def test_f03_nobody_sees_a_restart(server):
+    with Watch(server.dsn("monitor")) as watch:
+        watch.scrape()
+        watch.scrape(60)
+        server.restart()
+        samples = watch.scrape(60)
+
+        assert (value(samples, "pg_up"), value(samples, "pg_connections") > 0) == (1, True)
+        assert (watch.failed(samples), sum(samples["pgmon_errors_total"].values())) == ({}, 0)
+        assert value(samples, "pg_tps", db="postgres") is None  # counted anew
+        assert sessions(server) <= SESSIONS
+
+
+def test_f04_a_server_that_starts_up_is_called_starting(server):
+    gate = Path(server.folder, "go")
+    server.stop("immediate")
+    Path(server.datadir, "recovery.signal").touch()
+    server.configure({"restore_command": f"while ! test -e {gate}; do sleep 0.05; done; false"})
+    starting = threading.Thread(target=server.start)
+    starting.start()
+    try:
+        with Watch(server.dsn("monitor")) as watch:
+            eventually(lambda: value(watch.scrape(15), "pgmon_connect_error", reason="starting") == 1)
+            samples = watch.scrape()
+            gate.touch()
+            starting.join()
+
+            assert (value(samples, "pg_up"), value(samples, "pgmon_connect_error", reason="rejected")) == (0, None)
+            assert watch.until("pg_up", 1) <= RECOVERY
+            assert value(watch.scrape(), "pgmon_connect_error", reason="starting") is None
+    finally:
+        gate.touch()
+        starting.join()
+
+
+def test_a_server_away_for_longer_than_any_timeout_is_found_again(server):
+    with Watch(server.dsn("monitor")) as watch, capture_logs() as said:
+        watch.scrape()
+        server.stop()
+        start = time.monotonic()
+        while time.monotonic() - start < 4:  # longer than the pool tries
+            samples = watch.scrape(15)
+            time.sleep(0.1)
+        watch.scrape(86400)
+        server.start()
+
+        assert (value(samples, "pg_up"), value(samples, "pg_xact_commit_total", db="postgres")) == (0, None)
+        assert watch.until("pg_up", 1, step=15) <= RECOVERY
+        assert watch.until("pgmon_last_scrape_success", 1, loop="workload", step=15) <= RECOVERY
+        assert sessions(server) <= SESSIONS
+        hot = [line["event"] for line in said if line.get("tier") == "hot_path"]
+        assert hot == ["refresh failed", "refresh works again"]
+
+
+def test_a_lost_server_is_not_hammered(server, proxy):
+    with Watch(server.dsn("monitor", port=proxy.port)) as watch:
+        watch.scrape()
+        proxy.refuse()
+        proxy.reset()
+        before = value(watch.scrape(15), "pgmon_connects_total")
+        watch.rest()
+        for _ in range(100):
+            samples = watch.scrape(1)
+        longest = 100 / 7.5 + 5  # a pause lasts 7.5 to 15 s, the first four are shorter
+
+        assert value(samples, "pgmon_connects_total") - before <= longest
+
+
+def test_f16_a_refused_password_is_not_tried_again_for_half_a_minute(server):
+    with Watch(server.dsn("monitor", password="wrong")) as watch:
+        for _ in range(25):
+            samples = watch.scrape(1)
+        few = value(samples, "pgmon_connects_total")
+        with server.connect() as connection:
+            secret = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'monitor'").fetchone()[0]
+            connection.execute("ALTER ROLE monitor PASSWORD 'wrong'")
+        try:
+            took = watch.until("pg_up", 1, within=60)
+        finally:
+            with server.connect() as connection:
+                connection.execute(f"ALTER ROLE monitor PASSWORD '{secret}'")
+
+        assert value(samples, "pgmon_connect_error", reason="rejected") == 1
+        assert few == 1
+        assert took <= 60
+
+
+def test_after_the_end_a_refresh_fails_and_nothing_else(server):
+    with Watch(server.dsn("monitor")) as watch:
+        watch.scrape()
+        watch.agent.close()
+        watch.scrape(60)
+        watch.rest()
+        samples = watch.scrape()
+
+        assert (value(samples, "pg_up"), value(samples, "pgmon_errors_total", loop="hot_path") > 0) == (0, True)
+        assert sessions(server) == 0
+
+
+# --- frozen, full, crashed --------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_postmaster_lets_the_sessions_go_on_that_are_there(server):
+    with Watch(server.dsn("monitor")) as watch:
+        watch.scrape()
+        watch.scrape(15)
+        server.freeze()
+        samples = [watch.scrape(15) for _ in range(3)]
+
+        assert [value(s, "pg_up") for s in samples] == [1, 1, 1]
+
+
+def test_a_frozen_postmaster_at_start_is_unreachable_and_found_when_it_thaws(server):
+    server.freeze()
+    with Watch(server.dsn("monitor")) as watch:
+        for _ in range(4):
+            samples = watch.scrape(15)
+        server.thaw()
+
+        assert (value(samples, "pg_up"), value(samples, "pg_connections")) == (0, None)
+        assert watch.until("pg_up", 1) <= RECOVERY
+        eventually(lambda: sessions(server) <= SESSIONS)
+
+
+def filled(server: Server) -> ExitStack:
+    """Take the last connection of a server; closing what is returned gives all back."""
+    crowd = ExitStack()
+    with suppress(psycopg.OperationalError):
+        while True:
+            crowd.enter_context(server.connect())
+    return crowd
+
+
+def test_f15_a_full_server_is_called_saturated(server):
+    with Watch(server.dsn("monitor")) as watch:
+        with filled(server):
+            for _ in range(3):
+                samples = watch.scrape(15)
+
+        assert (value(samples, "pg_up"), value(samples, "pg_connections")) == (0, None)
+        assert value(samples, "pgmon_connect_error", reason="saturated") == 1
+        assert watch.until("pg_up", 1) <= RECOVERY
+
+
+def test_f15_sessions_that_are_there_measure_a_server_that_fills_up(server):
+    with Watch(server.dsn("monitor")) as watch:
+        watch.scrape()
+        with filled(server):
+            samples = watch.scrape(60)
+
+        assert value(samples, "pg_up") == 1
+        assert value(samples, "pg_connections_used_ratio") >= 1
+
+
+@pytest.fixture(params=[12, 16, 18], ids="pg{}".format)
+def aging(request, server, fresh_server) -> Server:
+    """Return a server of the oldest, the usual and the newest version: statistics have moved."""
+    return server if request.param == server.major else fresh_server(request.param)
+
+
+def test_a_crash_makes_no_rate(aging):
+    server = aging
+    with Watch(server.dsn("monitor")) as watch:
+        watch.scrape()
+        before = watch.scrape(60)
+        with server.connect() as victim:
+            server.kill_backend(victim.info.backend_pid, signal.SIGKILL)
+        server.wait_for("SELECT 1", 1)
+        commit(server, 100_000)
+        took = watch.until("pg_up", 1)
+        first = watch.scrape(60)
+        second = watch.scrape(60)
+
+        assert value(before, "pg_tps", db="postgres") is not None
+        assert took <= RECOVERY
+        assert value(first, "pg_xact_commit_total", db="postgres") > 100_000
+        assert value(first, "pg_tps", db="postgres") is None or value(first, "pg_tps", db="postgres") < 100
+        assert 0 <= value(second, "pg_tps", db="postgres") < 100
+        assert (watch.failed(second), sessions(server) <= SESSIONS) == ({}, True)
+
+
+# --- standbys ---------------------------------------------------------------------------------------------------------
+
+
+# Nothing ends by itself while a test arranges its locks.
+PATIENT = {"BUDGETS_WORKLOAD": "30s", "TIMEOUTS_STATEMENT_TIMEOUT_MS": "30000", "TIMEOUTS_LOCK_TIMEOUT_MS": "30000"}
+
+
+def flush(server: Server) -> None:
+    """Send what is in the WAL to the standbys, the records of locks among it."""
+    with server.connect() as connection:
+        connection.execute("SELECT pg_catalog.pg_switch_wal()")
+
+
+def test_f13_a_promotion_changes_what_is_read_and_compares_nothing(replica):
+    with Watch(replica.dsn("monitor")) as watch:
+        watch.scrape()
+        before = watch.scrape(60)
+        replica.promote()
+        commit(replica, 100_000)
+        first = watch.scrape(60)
+        second = watch.scrape(60)
+
+        assert (check(before, "standby"), check(before, "freshness")) == ("ok", "not_supported")
+        assert (check(first, "standby"), check(first, "freshness")) == ("not_supported", "ok")
+        assert value(before, "pg_wal_receiver_up") is not None
+        assert value(first, "pg_wal_receiver_up") is None
+        assert value(first, "pg_tps", db="postgres") is None
+        assert 0 <= value(second, "pg_tps", db="postgres") < 100
+        assert (watch.failed(before), watch.failed(first), watch.failed(second)) == ({}, {}, {})
+        assert sum(second["pgmon_errors_total"].values()) == 0
+
+
+def test_f14_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, replica):
+    lock = "LOCK TABLE pg_catalog.pg_stat_bgwriter"
+    locked = "SELECT {} FROM pg_catalog.pg_locks WHERE relation = 'pg_stat_bgwriter'::regclass"
+    with Watch(replica.dsn("monitor"), **PATIENT) as watch, server.connect() as admin:
+        watch.scrape()
+        with admin.transaction():
+            admin.execute(lock)
+            flush(server)
+            replica.wait_for(locked.format("count(*)"), 1)
+            watch.rest()
+            watch.time.ahead += 60
+            watch.agent.settle(0)
+            replica.wait_for(locked.format("count(*) FILTER (WHERE NOT granted)"), 1)
+            (pid,) = waiting(replica)
+            replica.freeze_backend(pid)
+        flush(server)
+        replica.wait_for(locked.format("bool_and(granted)"))  # by the one that is frozen, and cannot let go
+        with admin.transaction():
+            admin.execute(lock)
+            flush(server)
+            replica.wait_for("SELECT count(*) > 0 FROM pg_catalog.pg_locks WHERE NOT granted")
+            replica.thaw()
+            replica.wait_for(locked.format("count(*) FILTER (WHERE granted AND mode = 'AccessExclusiveLock')"), 1)
+        watch.rest()
+        samples = watch.scrape()
+
+        assert "canceling statement due to conflict with recovery" in replica.log()
+        assert (check(samples, "checkpoints"), watch.failed(samples)) == ("ok", {})
+        assert sum(samples["pgmon_errors_total"].values()) == 0
+
+
+# --- what the role may see --------------------------------------------------------------------------------------------
+
+
+def test_f24_without_pg_monitor_everything_is_denied_then_absent_and_never_zero(server):
+    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+        good = watch.scrape()
+        admin.execute("REVOKE pg_monitor FROM monitor")
+        try:
+            young = watch.scrape(30)
+            old = watch.scrape(60)
+            older = watch.scrape(200)
+        finally:
+            admin.execute("GRANT pg_monitor TO monitor")
+        took = watch.until("pgmon_last_scrape_success", 1, loop="workload", step=15)
+
+        assert check(young, "connections") == check(old, "throughput") == "denied"
+        assert value(young, "pg_connections") == value(good, "pg_connections")
+        assert value(old, "pg_connections") is None
+        assert not [name for name in older if name.startswith("pg_") and name != "pg_up"]
+        assert took <= RECOVERY
+        assert value(watch.scrape(15), "pg_connections") > 0
