@@ -37,10 +37,12 @@ log = structlog.get_logger(__name__)
 class Agent:
     """The door, a cache per tier, what is exported of them, and the ticker that reads when nobody else does."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, features: Sequence[Feature[Any, Any]] = FEATURES) -> None:
+    def __init__(
+        self, config: Config, clock: Clock | None = None, features: Sequence[Feature[Any, Any]] = FEATURES
+    ) -> None:
         self.config, self.clock, self.features = config, clock or Clock(), features
         self.exit_code: int | None = None  # set when the agent ended itself
-        self._stopping = threading.Event()
+        self._started, self._stopping = False, threading.Event()
         self.cadences = {tier: _cadence(config, tier) for tier in TIERS}
         self.door = Door(
             config.dsn.get_secret_value(),
@@ -111,6 +113,7 @@ class Agent:
 
     def start(self) -> None:
         """Start the ticker: one more reader, so that health is known when nobody scrapes."""
+        self._started = True
         if self.config.alerts.enabled:
             threading.Thread(target=self._tick, daemon=True, name="pgmon-ticker").start()
 
@@ -120,12 +123,13 @@ class Agent:
             self._stopping.wait(self.cadences[Tier.HOT_PATH].ttl)
 
     def _refused(self) -> None:
-        log.error("refusing to run", reason=self.guard.verdict)
-        self.stop(3)
+        if self._started:  # else a command asks, which tells it itself
+            log.error("refusing to run", reason=self.guard.verdict)
+            self.stop(3)
 
     def stop(self, exit_code: int) -> None:
         """End the process as SIGTERM does, with an exit code."""
-        if self.exit_code is None:
+        if self._started and self.exit_code is None:
             self.exit_code = exit_code
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from pgmon.errors import Kind, QueryError
 from pgmon.feature import Tier
 from pgmon.snapshot import ABSENT, Key, Snapshot
 
@@ -16,25 +17,28 @@ class Changes:
     def __init__(self, tier: Tier) -> None:
         self._tier = tier
         self._failing: dict[Key, str] = {}
-        self._cut = ""
+        self._cut: Kind | None = None
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Compare with what was heard before."""
-        cut = f"{snapshot.failure.kind}: {snapshot.failure}" if snapshot.failure else ""
+        failure = snapshot.failure
+        cut = failure.kind if failure else None  # the words vary from one attempt to the next
         if cut != self._cut:
-            self._tell_cut(cut)
+            self._tell_cut(failure)
+        self._cut = cut
         if not cut:
             self._compare(snapshot)
 
-    def _tell_cut(self, cut: str) -> None:
-        self._cut = cut
-        if cut:
-            log.warning("refresh failed", tier=self._tier, reason=cut)
+    def _tell_cut(self, failure: QueryError | None) -> None:
+        if failure:
+            log.warning("refresh failed", tier=self._tier, reason=f"{failure.kind}: {failure}")
         else:
             log.info("refresh works again", tier=self._tier)
 
     def _compare(self, snapshot: Snapshot) -> None:
-        now = {key: str(r.failure) for key, r in snapshot.readings.items() if r.failure}
+        skipped = {key for key, r in snapshot.readings.items() if r.failure is Kind.SKIPPED}  # nothing is known of it
+        now = {key: str(r.failure) for key, r in snapshot.readings.items() if r.failure and key not in skipped}
+        now |= {key: self._failing[key] for key in skipped & self._failing.keys()}
         for key in now.keys() | self._failing.keys():
             if now.get(key) != self._failing.get(key):
                 self._tell(key, snapshot)

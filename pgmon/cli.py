@@ -7,6 +7,7 @@ import signal
 import sys
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ from pgmon.facts import Facts
 from pgmon.feature import Tier
 from pgmon.features import FEATURES
 from pgmon.web import create_app
-
-DRAIN = 5  # seconds that requests under way have after SIGTERM
 
 log = structlog.get_logger("pgmon")
 
@@ -83,8 +82,7 @@ def serve(config: Config, path: Path | None = None) -> int | None:
     log.info("serving", bind=config.http.bind, version=__version__, cluster=config.cluster)
     with suppress(SystemExit):  # a signal may come before the loop that swallows it
         agent.start()
-        server.run()
-    server.task_dispatcher.shutdown(timeout=DRAIN)
+        server.run()  # its end waits for the requests under way, at most 5 s
     server.close()
     agent.close()
     log.info("stopped")
@@ -155,9 +153,9 @@ def _ask_health(config: Config, path: str) -> int:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
-            return int(answer.status != 200)
-    except OSError as exc:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
+            return 0
+    except (OSError, HTTPException) as exc:  # every status from 400 on is one
         click.echo(f"pgmon: {exc}", err=True)
         return 1
 

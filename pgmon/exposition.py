@@ -213,20 +213,24 @@ class Exposition:
 
     def __init__(self, series: int) -> None:
         self._series = series
-        self.registry = CollectorRegistry()
+        self.registry = CollectorRegistry(auto_describe=True)
         self._process = CollectorRegistry()
         self._tiers: list[TierCollector] = []
         self._owners: dict[str, Tier] = {}
         for registry in (self.registry, self._process):
             ProcessCollector(registry=registry)
             PlatformCollector(registry=registry)
+        self._own(self._process.collect(), Tier.AGENT)
 
     def add(self, collector: TierCollector) -> None:
         """Register a tier."""
         self.registry.register(collector)
         self._tiers.append(collector)
-        for family in collector.describe():
-            self._owners.update(dict.fromkeys((family.name, f"{family.name}_total"), collector.tier))
+        self._own(collector.describe(), collector.tier)
+
+    def _own(self, families: Iterable[Metric], tier: Tier) -> None:
+        for family in families:
+            self._owners.update(dict.fromkeys((family.name, f"{family.name}_total"), tier))
 
     def room(self, asking: TierCollector) -> float:
         """Return how many samples a tier may have beside those of the others."""

@@ -28,7 +28,9 @@ def harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dic
 
 def configure(level: str, form: str) -> None:
     """Write events of `level` and above to the standard output, as 'json' or 'console'."""
-    renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -195,11 +195,13 @@ class Flight:
             message=str(exc),
             failures=r.failures + 1,
             tried=facts.incarnation if facts else r.tried,
-            due=self._start + self._wait(exc.kind, r.failures),
+            due=self._start + self._wait(exc, r.failures),
         )
 
-    def _wait(self, kind: Kind, failures: int) -> float:
-        if kind is Kind.SKIPPED:
+    def _wait(self, exc: QueryError, failures: int) -> float:
+        if exc.kind is Kind.SKIPPED:
             return 0.0
-        wait = RECONNECT if kind in NO_CONNECTION else RETRY * 2.0 ** min(failures, 20)
+        # A flight that was cut says nothing of its readings.
+        cut = exc.kind in NO_CONNECTION or (self._cut is not None and exc.kind is self._cut.kind)
+        wait = RECONNECT if cut else RETRY * 2.0 ** min(failures, 20)
         return min(self._plan.cadence.again, wait)

@@ -47,9 +47,7 @@ def _part(agent: Agent, reading: Reading) -> dict[str, Any]:
         "taken_at": None if age is None else datetime.fromtimestamp(agent.clock.wall() - age, UTC).isoformat(),
         "age_seconds": age,
         "took_seconds": reading.seconds,
-        "columns": [
-            {"name": n, "help": c.help, "unit": c.unit, "metric": c.metric or None} for n, c in shown.items()
-        ],
+        "columns": [{"name": n, "help": c.help, "unit": c.unit, "metric": c.metric or None} for n, c in shown.items()],
         "data": [{name: getattr(row, name) for name in shown} for row in reading.rows],
     }
 
