@@ -107,26 +107,41 @@ def summary(now: Sequence[Session], before: Before[Session, Locks] | None, limit
 
 
 def tree(now: Sequence[Session], before: Before[Session, Node] | None, limits: Limits) -> list[Node]:
-    """Return the sessions depth first, each once, below the first of its blockers."""
+    """Return the sessions depth first, each once: who waits for several stands below the first of them."""
     earlier = {(n.pid, n.since): n.waited for n in before.rows if n.waited is not None} if before else None
     waits = bounded(now, earlier, before.elapsed if before else 0.0)
     known = {s.pid: s for s in now if s.blockers or not s.syncrep}
-    below: dict[int, list[int]] = {}
-    for s in known.values():
-        for parent in s.blockers[:1]:
-            below.setdefault(parent, []).append(s.pid)
-
-    placed: set[int] = set()
+    blockers = {s.pid: s.blockers for s in known.values() if s.blockers}
+    behind: dict[int, list[int]] = {}
+    for pid, chain in blockers.items():
+        for blocker in chain:
+            behind.setdefault(blocker, []).append(pid)
+    shown: set[int] = set()
 
     def walk(pid: int, depth: int) -> Iterator[Node]:
-        placed.add(pid)
-        children = [list(walk(p, depth + 1)) for p in below.get(pid, ()) if p not in placed]
-        yield _node(pid, depth, sum(map(len, children)), known.get(pid), waits)
-        for nodes in children:
-            yield from nodes
+        shown.add(pid)
+        yield _node(pid, depth, held_back(pid, behind), known.get(pid), waits)
+        for waiter in behind.get(pid, ()):
+            if blockers[waiter][0] == pid and waiter not in shown:
+                yield from walk(waiter, depth + 1)
 
-    roots = sorted({root_of(pid, {p: s.blockers for p, s in known.items()}) for pid in below})
-    return [node for root in roots if root not in placed for node in walk(root, 0)]
+    roots = [pid for pid in sorted(behind) if pid not in blockers]
+    cycles = (root_of(pid, blockers) for pid in sorted(blockers))  # of those not shown by then
+    return [node for pid in (*roots, *cycles) if pid not in shown for node in walk(pid, 0)]
+
+
+def held_back(pid: int, behind: Mapping[int, Sequence[int]]) -> int:
+    """Return how many wait for a session, directly or not.
+
+    >>> held_back(1, {1: [2], 2: [3, 1]})
+    2
+    """
+    found, todo = {pid}, [pid]
+    while todo:
+        new = set(behind.get(todo.pop(), ())) - found
+        found |= new
+        todo += new
+    return len(found) - 1
 
 
 def _node(pid: int, depth: int, blocks: int, s: Session | None, waits: Waits) -> Node:
