@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pgmon.feature import Before, Feature, Limits, Tier, counter, gauge, label, row
+from pgmon.feature import Before, Feature, Limits, Tier, counter, detail, gauge, label, row
 from pgmon.rates import per_second
+
+# In xact_commit, on 12 to 18: one to look up its database, one to restore the leader's state (ParallelWorkerMain).
+COMMITS_OF_A_WORKER = 2
 
 
 @row
@@ -14,7 +17,11 @@ class Throughput:
     """What each database does; '-shared-' stands for the catalogues that all have in common."""
 
     db: str = label("Database, or '-shared-'.")
-    tps: float | None = gauge("pg_tps", "Transactions per second since the previous reading, committed or not.")
+    tps: float | None = gauge(
+        "pg_tps",
+        "Transactions per second since the previous reading, committed or not; before 18 each parallel worker counts "
+        "as two, as the server has it.",
+    )
     xact_commit: int = counter("pg_xact_commit_total", "Transactions committed.")
     xact_rollback: int = counter("pg_xact_rollback_total", "Transactions rolled back.")
     blks_hit: int = counter("pg_blks_hit_total", "Blocks found in the shared buffers.")
@@ -47,6 +54,7 @@ class Throughput:
     )
     sessions_fatal: int | None = counter("pg_sessions_fatal_total", "Sessions that ended by a fatal error (14+).")
     sessions_killed: int | None = counter("pg_sessions_killed_total", "Sessions terminated by an operator (14+).")
+    parallel_workers: int | None = detail("Parallel workers launched (18+).")
     stats_reset: float | None = gauge(
         "pg_stats_reset_timestamp_seconds",
         "When the statistics of the database were reset; absent if never.",
@@ -56,9 +64,21 @@ class Throughput:
 
 def rates(now: Sequence[Throughput], before: Before[Throughput, Throughput] | None, limits: Limits) -> list[Throughput]:
     """Return the counters as read, with the transactions per second since the previous reading."""
-    prior = {t.db: t.xact_commit + t.xact_rollback for t in before.raw} if before else {}
-    elapsed = before.elapsed if before else 0.0
-    return [replace(t, tps=per_second(t.xact_commit + t.xact_rollback, prior.get(t.db), elapsed)) for t in now]
+    if before is None:
+        return list(now)
+    prior = {t.db: t for t in before.raw}
+    return [replace(t, tps=_tps(t, prior.get(t.db), before.elapsed)) for t in now]
+
+
+def _tps(now: Throughput, before: Throughput | None, elapsed: float) -> float | None:
+    """Return the transactions per second, without those that parallel workers begin with where these are counted."""
+    if before is None:
+        return None
+    tps = per_second(now.xact_commit + now.xact_rollback, before.xact_commit + before.xact_rollback, elapsed)
+    if tps is None or now.parallel_workers is None or before.parallel_workers is None:
+        return tps
+    workers = now.parallel_workers - before.parallel_workers
+    return max(tps - workers * COMMITS_OF_A_WORKER / elapsed, 0.0)
 
 
 THROUGHPUT = Feature("throughput", Tier.WORKLOAD, Throughput, Throughput, rates, panel="overview")

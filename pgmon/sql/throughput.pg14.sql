@@ -22,6 +22,7 @@ SELECT /* pgmon:throughput */
        s.sessions_abandoned AS sessions_abandoned,
        s.sessions_fatal AS sessions_fatal,
        s.sessions_killed AS sessions_killed,
+       NULL::bigint AS parallel_workers,
        extract(epoch FROM s.stats_reset)::float8 AS stats_reset
   FROM pg_catalog.pg_stat_database AS s
   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.datid

@@ -22,6 +22,7 @@ SELECT /* pgmon:throughput */
        NULL::bigint AS sessions_abandoned,
        NULL::bigint AS sessions_fatal,
        NULL::bigint AS sessions_killed,
+       NULL::bigint AS parallel_workers,
        extract(epoch FROM s.stats_reset)::float8 AS stats_reset
   FROM pg_catalog.pg_stat_database AS s
   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.datid
