@@ -7,7 +7,6 @@ from typing import Any
 from pgmon.feature import Feature
 from pgmon.features.checkpoints import CHECKPOINTS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
-from pgmon.features.cost import COST
 from pgmon.features.freshness import FRESHNESS
 from pgmon.features.locks import BLOCKING, LOCKS
 from pgmon.features.own import (
@@ -27,7 +26,7 @@ from pgmon.features.privileges import PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
 from pgmon.features.slots import SLOT_STATUS, SLOTS
 from pgmon.features.standby import STANDBY
-from pgmon.features.statements import LATENCY, STATEMENTS, TEXTS
+from pgmon.features.statements import COST, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.throughput import THROUGHPUT
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
@@ -39,8 +38,8 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     THROUGHPUT,
     STATEMENTS,
     LATENCY,
-    TEXTS,
     COST,
+    TEXTS,
     CHECKPOINTS,
     REPLICAS,
     REPLICA_STATES,

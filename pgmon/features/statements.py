@@ -1,4 +1,4 @@
-"""Statements (pg_stat_statements without texts): the sticky Top-N with the rest, the latency of all, the texts."""
+"""Statements (pg_stat_statements): the sticky Top-N with the rest, the latency of all, our own cost, the texts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Key = tuple[str, str]  # database, queryid
 
 @row
 class Counters:
-    """What one statement did since it entered pg_stat_statements, all users together."""
+    """What one statement did since it entered pg_stat_statements, all users but pgmon's together."""
 
     db: str = label("Database.")
     queryid: str = label("queryid of pg_stat_statements.")
     toplevel: bool = detail("Sent by a client, not by a function (known from 1.9 on, before: all).")
+    own: bool = detail("Sent by pgmon's role.")
     calls: int = detail("Executions.")
     seconds: float = detail("Execution time.", "seconds")
     squares: float = detail("Sum of the squared execution times.")
@@ -66,6 +67,18 @@ class Latency:
 
 
 @row
+class Cost:
+    """What pgmon costs the server; execution only, so a lower bound."""
+
+    own_seconds: float = counter(
+        "pgmon_db_execution_seconds_total", "Execution time of pgmon's role, by pg_stat_statements.", "seconds"
+    )
+    share: float | None = gauge(
+        "pgmon_db_share_ratio", "Share of pgmon's role in all execution time since the previous reading.", "ratio"
+    )
+
+
+@row
 class Text:
     """The normalised texts of the statements shown, literals withheld."""
 
@@ -79,6 +92,11 @@ SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid"
 def key(c: Counters | Statement) -> Key:
     """Return the database and the queryid."""
     return c.db, c.queryid
+
+
+def theirs(now: Iterable[Counters]) -> list[Counters]:
+    """Return what others than pgmon sent."""
+    return [c for c in now if not c.own]
 
 
 def summed(now: Iterable[Counters]) -> dict[Key, Statement]:
@@ -96,7 +114,7 @@ def _plus(a: Any, b: Any) -> Any:
 
 def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, limits: Limits) -> list[Statement]:
     """Return the chosen statements as counted, and per database the growth of all others."""
-    members = {key(s) for s in before.rows} if before else set()
+    now, members = theirs(now), {key(s) for s in before.rows} if before else set()
     orders = (lambda s: s.seconds, lambda s: s.calls, lambda s: s.blks_read)
     chosen = sticky(list(summed(now).values()), key, orders, members, limits["top_queries"])
     return chosen + (rest(now, before, {key(s) for s in chosen}) if before else [])
@@ -107,7 +125,7 @@ def rest(now: Sequence[Counters], before: Before[Counters, Statement], chosen: C
 
     Total minus members would jump whenever a member changes, and rate() would read that as a reset.
     """
-    prior = {(key(c), c.toplevel): c for c in before.raw}
+    prior = {(key(c), c.toplevel): c for c in theirs(before.raw)}
     others = {s.db: s for s in before.rows if s.queryid == OTHER}
     for c in now:
         if c.toplevel and key(c) not in chosen:
@@ -129,8 +147,8 @@ def latency(now: Sequence[Counters], before: Before[Counters, Latency] | None, l
     """Fit a log-normal distribution to what each statement did since the previous reading."""
     if before is None or before.elapsed <= 0:
         return [Latency(None, None, None)]
-    prior = {key(c): c for c in before.raw if c.toplevel}
-    parts = [part for c in now if c.toplevel and (part := _window(c, prior.get(key(c))))]
+    prior = {key(c): c for c in theirs(before.raw) if c.toplevel}
+    parts = [part for c in theirs(now) if c.toplevel and (part := _window(c, prior.get(key(c))))]
     calls = sum(n for n, _, _ in parts)
     mean = sum(n * m for n, m, _ in parts) / calls if calls else None
     return [Latency(mean, mixture(parts, 0.95), calls / before.elapsed)]
@@ -144,6 +162,16 @@ def _window(c: Counters, prior: Counters | None) -> tuple[float, float, float] |
     if n <= 0 or x < 0:
         return None
     return n, x / n, max(xx / n - (x / n) ** 2, 0.0) ** 0.5
+
+
+def cost(now: Sequence[Counters], before: Before[Counters, Cost] | None, limits: Limits) -> list[Cost]:
+    """Add up what each statement of ours grew by, and compare with that of all: entries come and go."""
+    if before is None:
+        return [Cost(sum(c.seconds for c in now if c.own and c.toplevel), None)]
+    prior = {(key(c), c.own): c.seconds for c in before.raw if c.toplevel}
+    growth = [(c.own, grown(c.seconds, prior.get((key(c), c.own)))) for c in now if c.toplevel]
+    own, everything = sum(g for ours, g in growth if ours), sum(g for _, g in growth)
+    return [Cost(before.rows[0].own_seconds + own, own / everything if everything > 0 else None)]
 
 
 def unknown(look: Look) -> Params | None:
@@ -161,4 +189,5 @@ def texts(now: Sequence[Text], before: Before[Text, Text] | None, limits: Limits
 
 STATEMENTS = Feature("statements", Tier.WORKLOAD, Counters, Statement, top, panel="queries")
 LATENCY = Feature("latency", Tier.WORKLOAD, Counters, Latency, latency, of=STATEMENTS, panel="overview")
+COST = Feature("cost", Tier.WORKLOAD, Counters, Cost, cost, of=STATEMENTS, panel="status")
 TEXTS = Feature("statement_texts", Tier.WORKLOAD, Text, Text, texts, ask=unknown, panel="queries")

@@ -3,6 +3,7 @@ SELECT /* pgmon:statements */
        d.datname::text AS db,
        s.queryid::text AS queryid,
        s.toplevel AS toplevel,
+       s.userid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user) AS own,
        sum(s.calls)::bigint AS calls,
        (sum(s.total_exec_time) / 1000.0)::float8 AS seconds,
        (sum(s.calls * (s.stddev_exec_time ^ 2 + s.mean_exec_time ^ 2)) / 1e6)::float8 AS squares,
@@ -14,6 +15,5 @@ SELECT /* pgmon:statements */
   FROM :"pgss".pg_stat_statements(false) AS s
   JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
  WHERE s.queryid IS NOT NULL
-   AND s.userid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user)
- GROUP BY 1, 2, 3
- ORDER BY 1, 2, 3
+ GROUP BY 1, 2, 3, 4
+ ORDER BY 1, 2, 3, 4

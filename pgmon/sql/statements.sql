@@ -1,9 +1,10 @@
--- Every statement without its text, users added up, pgmon's own left out. No LIMIT: pg_stat_statements.max is one,
--- and the latency of all and the sum of the rest need all.
+-- Every statement without its text, users added up, but for pgmon's own. No LIMIT: pg_stat_statements.max is one, and
+-- the latency of all and the sum of the rest need all.
 SELECT /* pgmon:statements */
        d.datname::text AS db,
        s.queryid::text AS queryid,
        true AS toplevel,
+       s.userid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user) AS own,
        sum(s.calls)::bigint AS calls,
        (sum(s.total_time) / 1000.0)::float8 AS seconds,
        (sum(s.calls * (s.stddev_time ^ 2 + s.mean_time ^ 2)) / 1e6)::float8 AS squares,
@@ -15,6 +16,5 @@ SELECT /* pgmon:statements */
   FROM :"pgss".pg_stat_statements(false) AS s
   JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
  WHERE s.queryid IS NOT NULL
-   AND s.userid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user)
- GROUP BY 1, 2, 3
- ORDER BY 1, 2, 3
+ GROUP BY 1, 2, 3, 4
+ ORDER BY 1, 2, 3, 4

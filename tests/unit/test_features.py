@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 
 from pgmon.feature import Before
-from pgmon.features import connections, cost, freshness, locks, replicas, slots, statements, throughput
+from pgmon.features import connections, freshness, locks, replicas, slots, statements, throughput
 from pgmon.features.connections import Backends
-from pgmon.features.cost import Cost, Spent
 from pgmon.features.freshness import Freshness
 from pgmon.features.locks import Session
 from pgmon.features.replicas import Sender
 from pgmon.features.slots import Held
-from pgmon.features.statements import OTHER, Counters, Latency, Statement, Text
+from pgmon.features.statements import OTHER, Cost, Counters, Latency, Statement, Text
 
 LIMITS = {"top_queries": 2, "top_relations": 2}
 
@@ -54,7 +53,7 @@ def test_waits_are_counted_by_class():
 
 
 def database(commits: int, db: str = "app") -> throughput.Throughput:
-    return throughput.Throughput(db, None, commits, 0, *[0] * 5, *[0] * 5, 0.0, 0.0, *[None] * 7)
+    return throughput.Throughput(db, None, commits, 0, *[0] * 5, *[0] * 5, 0.0, 0.0, *[None] * 8)
 
 
 def test_transactions_per_second_are_over_the_window():
@@ -74,7 +73,7 @@ def test_after_a_reset_or_at_first_there_is_no_rate(prior: int | None):
 
 
 def counters(queryid: str, calls: int, seconds: float, **more: object) -> Counters:
-    made = Counters("app", queryid, True, calls, seconds, seconds**2 / max(calls, 1), calls, 0, 0, 0, None)
+    made = Counters("app", queryid, True, False, calls, seconds, seconds**2 / max(calls, 1), calls, 0, 0, 0, None)
     return replace(made, **more)
 
 
@@ -138,6 +137,28 @@ def test_a_quiet_window_has_no_latency_but_a_rate_of_zero():
     before = Before([counters("1", 1000, 1.0)], [], 10.0)
 
     assert statements.latency(before.raw, before, LIMITS) == [Latency(None, None, 0.0)]
+
+
+def test_what_pgmon_sends_is_no_statement_of_the_top():
+    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)], None, LIMITS)
+
+    assert [r.calls for r in rows] == [2]
+
+
+def test_the_cost_is_our_share_of_what_all_did_in_the_window():
+    first = [counters("1", 10, 100.0), counters("2", 10, 2.0, own=True)]
+    second = [counters("1", 20, 109.5), counters("2", 20, 2.5, own=True)]
+    before = Before(first, statements.cost(first, None, LIMITS), 60.0)
+
+    assert statements.cost(second, before, LIMITS) == [Cost(2.5, 0.05)]
+
+
+def test_the_cost_stays_true_when_entries_are_evicted():
+    first = [counters("1", 10, 100.0), counters("2", 10, 2.0, own=True)]
+    second = [counters("3", 10, 9.0), counters("4", 1, 1.0, own=True)]
+    before = Before(first, statements.cost(first, None, LIMITS), 60.0)
+
+    assert statements.cost(second, before, LIMITS) == [Cost(3.0, 0.1)]
 
 
 def test_only_unknown_texts_are_asked_for():
@@ -301,12 +322,3 @@ def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
 
 def test_a_slot_without_headroom_has_no_runway():
     assert slots.slots([held(0.0, None)], None, {})[0].runway_seconds is None
-
-
-# cost
-
-
-def test_the_share_is_of_the_window():
-    before = Before([Spent(1.0, 100.0)], [], 60.0)
-
-    assert cost.share([Spent(1.5, 110.0)], before, {}) == [Cost(1.5, 0.05)]
