@@ -10,6 +10,7 @@ import time
 
 import psycopg
 import pytest
+
 import servers
 from proxy import Proxy
 

@@ -319,11 +319,6 @@ def test_a_metric_is_a_lower_case_name_of_postgresql_or_of_pgmon(feature, column
 
 
 @each_metric
-def test_a_metric_is_the_agents_exactly_when_its_name_says_so(feature, column):
-    assert ("db" in labels_of(feature, column)) == column.metric.startswith("pg_")
-
-
-@each_metric
 def test_no_metric_has_an_abbreviated_unit_or_a_reserved_suffix(feature, column):
     assert not set(column.metric.split("_")) & ABBREVIATED
     assert not column.metric.endswith(RESERVED)
