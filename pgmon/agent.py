@@ -73,7 +73,7 @@ class Agent:
             [f for f in self.features if f.tier is tier],
             self.guard,
             self.cadences[tier],
-            self.config.limits.model_dump(),
+            self.config,
             self.chosen,
             self.clock.monotonic,
         )

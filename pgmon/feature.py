@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeVar, dataclass_transform
 
+from pgmon.config import Config
 from pgmon.rule import Rule
 
 W = TypeVar("W")  # what the statement returns
@@ -103,9 +104,8 @@ class Before(Generic[W, R]):
     elapsed: float
 
 
-Limits = Mapping[str, int]
 Params = Mapping[str, "int | Sequence[int]"]
-Derive = Callable[[Sequence[W], "Before[W, R] | None", Limits], Sequence[R]]
+Derive = Callable[[Sequence[W], "Before[W, R] | None", Config], Sequence[R]]
 
 
 class Look(Protocol):
@@ -137,7 +137,7 @@ class Feature(Generic[W, R]):
                 raise ValueError(f"{rule.name} compares {sorted(unknown)}: no gauge of {self.row.__name__}")
 
 
-def as_read(raw: Sequence[R], before: Before[R, R] | None, limits: Limits) -> Sequence[R]:
+def as_read(raw: Sequence[R], before: Before[R, R] | None, config: Config) -> Sequence[R]:
     """Derive nothing: the rows are what the statement returned."""
     return raw
 

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import structlog
 
+from pgmon.config import Config
 from pgmon.errors import NO_CONNECTION, Kind, QueryError
 from pgmon.facts import Facts
-from pgmon.feature import Before, Feature, Limits, Look, Params, R, Role, Scope, Tier
+from pgmon.feature import Before, Feature, Look, Params, R, Role, Scope, Tier
 from pgmon.snapshot import ABSENT, Cadence, Key, Reading, Snapshot
 
 RETRY = 60.0  # seconds until a failed reading is tried again; doubles
@@ -38,7 +39,7 @@ class Refresher:
     features: Sequence[Feature[Any, Any]]
     source: Source
     cadence: Cadence
-    limits: Limits
+    config: Config
     chosen: Callable[[Sequence[str]], Sequence[str]]  # the databases to visit, of those there are
     monotonic: Callable[[], float]
 
@@ -140,7 +141,7 @@ class Flight:
         params = feature.ask(self._look_up(r.db)) if feature.ask else {}
         if params is None:
             return replace(r, failure=None, taken=sent, incarnation=facts.incarnation)
-        everything = {**self._limits(r), **params}
+        everything = {**self._config(r).limits.model_dump(), **params}
         sql, raw = self._timed(lambda: self._plan.source.ask(feature, facts, everything, self._deadline))
         seconds = self._now() - sent
         return replace(r, failure=None, sql=sql, raw=raw, taken=sent, seconds=seconds, incarnation=facts.incarnation)
@@ -152,12 +153,15 @@ class Flight:
 
         return look
 
-    def _limits(self, r: Reading) -> Limits:
-        """Return the limits for one database: a Top-N is a server's, its databases share it."""
+    def _config(self, r: Reading) -> Config:
+        """Return the configuration for one database: a Top-N is a server's, its databases share it."""
+        config = self._plan.config
         if r.feature.scope is Scope.CLUSTER:
-            return self._plan.limits
+            return config
         share = max(1, sum(k[0] == r.feature.name for k in self._readings))
-        return {name: max(LEAST_SHARE, n // share) for name, n in self._plan.limits.items()}
+        tops = ("top_relations", "top_indexes", "top_queries")
+        least = {name: max(LEAST_SHARE, getattr(config.limits, name) // share) for name in tops}
+        return config.model_copy(update={"limits": config.limits.model_copy(update=least)})
 
     def _derived(self, r: Reading, source: Reading) -> Reading:
         """Return the reading with rows made of what was read."""
@@ -170,7 +174,7 @@ class Flight:
         asked = source.raw is not r.raw
         return replace(
             r,
-            rows=r.feature.derive(source.raw, before, self._limits(r)) if asked else r.rows,
+            rows=r.feature.derive(source.raw, before, self._config(r)) if asked else r.rows,
             sql=source.sql,
             raw=source.raw,
             taken=source.taken,

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Tier, detail, gauge, label, row
 from pgmon.rule import Over, Rule
 
 K = TypeVar("K")
@@ -56,20 +57,20 @@ class Waiting:
     sessions: int = gauge("pg_waiting_sessions", "Active client backends that wait, by class of wait event.")
 
 
-def total(now: Sequence[Backends], before: Before[Backends, Connections] | None, limits: Limits) -> list[Connections]:
+def total(now: Sequence[Backends], before: Before[Backends, Connections] | None, config: Config) -> list[Connections]:
     """Sum up over all databases."""
     sessions, usable = sum(b.sessions for b in now), now[0].usable_connections
     return [Connections(sessions, now[0].max_connections, usable, sessions / max(usable, 1))]
 
 
-def by_state(now: Sequence[Backends], before: Before[Backends, ByState] | None, limits: Limits) -> list[ByState]:
+def by_state(now: Sequence[Backends], before: Before[Backends, ByState] | None, config: Config) -> list[ByState]:
     """Count by database and state."""
     zeros = ((db, state) for db in {b.db for b in now} for state in STATES)
     counted = _counted((((b.db, b.state), b.sessions) for b in now), zeros)
     return [ByState(db, state, n) for (db, state), n in sorted(counted.items())]
 
 
-def waiting(now: Sequence[Backends], before: Before[Backends, Waiting] | None, limits: Limits) -> list[Waiting]:
+def waiting(now: Sequence[Backends], before: Before[Backends, Waiting] | None, config: Config) -> list[Waiting]:
     """Count the active ones by what they wait for."""
     waits = ((b.wait_event_type, b.sessions) for b in now if b.wait_event_type)
     return [Waiting(event, n) for event, n in sorted(_counted(waits, WAITS).items())]

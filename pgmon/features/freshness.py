@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgmon.feature import Before, Feature, Limits, Role, Scope, Tier, detail, gauge, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Role, Scope, Tier, detail, gauge, label, row
 from pgmon.rates import sticky
 
 
@@ -28,10 +29,10 @@ class Freshness:
     due: float = detail("Dead rows per row of the server's autovacuum threshold.")
 
 
-def top(now: Sequence[Freshness], before: Before[Freshness, Freshness] | None, limits: Limits) -> list[Freshness]:
+def top(now: Sequence[Freshness], before: Before[Freshness, Freshness] | None, config: Config) -> list[Freshness]:
     """Return the tables most due for a vacuum; who is among them stays for a while."""
     members = {f.relation for f in before.rows} if before else set()
-    return sticky(now, lambda f: f.relation, (lambda f: f.due,), members, limits["top_relations"])
+    return sticky(now, lambda f: f.relation, (lambda f: f.due,), members, config.limits.top_relations)
 
 
 FRESHNESS = Feature(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, kept, row, untyped
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, row, untyped
 from pgmon.redact import redact
 from pgmon.rule import Over, Rule
 
@@ -92,7 +93,7 @@ def root_of(pid: int, blockers: Mapping[int, Sequence[int]]) -> int:
     return pid
 
 
-def summary(now: Sequence[Session], before: Before[Session, Locks] | None, limits: Limits) -> list[Locks]:
+def summary(now: Sequence[Session], before: Before[Session, Locks] | None, config: Config) -> list[Locks]:
     """Count, and find the root of the longest wait."""
     waits = bounded(now, before.rows[0].waits if before else None, before.elapsed if before else 0.0)
     seconds, blockers = {pid: w for (pid, _), w in waits.items()}, {s.pid: s.blockers for s in now if s.blockers}
@@ -106,7 +107,7 @@ def summary(now: Sequence[Session], before: Before[Session, Locks] | None, limit
     return [Locks(len(blockers), len(blockers), seconds.get(worst, 0.0), queued, syncrep, worst, root, state, waits)]
 
 
-def tree(now: Sequence[Session], before: Before[Session, Node] | None, limits: Limits) -> list[Node]:
+def tree(now: Sequence[Session], before: Before[Session, Node] | None, config: Config) -> list[Node]:
     """Return the sessions depth first, each once: who waits for several stands below the first of them."""
     earlier = {(n.pid, n.since): n.waited for n in before.rows if n.waited is not None} if before else None
     waits = bounded(now, earlier, before.elapsed if before else 0.0)

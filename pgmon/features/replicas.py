@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, kept, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
 
 STATES = ("streaming", "catchup", "startup", "backup", "stopping")
 SAMPLES = 120  # of our own position, to date a standby's by; when full every second one goes, so the span stays
@@ -84,7 +85,7 @@ def behind(trail: Trail, now: float, replayed: int) -> float:
     return next((now - at for at, lsn in trail if lsn > replayed), 0.0)
 
 
-def lags(now: Sequence[Sender], before: Before[Sender, Replica] | None, limits: Limits) -> list[Replica]:
+def lags(now: Sequence[Sender], before: Before[Sender, Replica] | None, config: Config) -> list[Replica]:
     """Return how far each standby is behind, in bytes and in seconds."""
     trail = max((r.trail for r in before.rows), key=len, default=()) if before else ()
     if now:
@@ -106,13 +107,13 @@ def _left(ours: int, theirs: int | None) -> int | None:
     return None if theirs is None else max(ours - theirs, 0)
 
 
-def by_state(now: Sequence[Sender], before: Before[Sender, ReplicaState] | None, limits: Limits) -> list[ReplicaState]:
+def by_state(now: Sequence[Sender], before: Before[Sender, ReplicaState] | None, config: Config) -> list[ReplicaState]:
     """Count the senders by state, 0 included: a lost standby must not be a lost series."""
     counted = Counter(s.state for s in now)
     return [ReplicaState(state, counted[state]) for state in sorted({*STATES, *counted})]
 
 
-def sync_states(now: Sequence[Sender], before: Before[Sender, SyncState] | None, limits: Limits) -> list[SyncState]:
+def sync_states(now: Sequence[Sender], before: Before[Sender, SyncState] | None, config: Config) -> list[SyncState]:
     """Say of each standby how synchronous it is."""
     return [SyncState(s.replica, s.sync_state, 1) for s in now]
 

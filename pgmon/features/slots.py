@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgmon.feature import Before, Feature, Limits, Tier, detail, gauge, kept, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
 
 WINDOW = 600.0  # seconds that a slope is taken over, at least
 SAMPLES = 60
@@ -84,7 +85,7 @@ def recent(trail: Trail, now: float, safe: int | None) -> Trail:
     return longer[older[-1] if older else 0 :][-SAMPLES:]
 
 
-def slots(now: Sequence[Held], before: Before[Held, Slot] | None, limits: Limits) -> list[Slot]:
+def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config) -> list[Slot]:
     """Return each slot with its runway."""
     trails = {s.slot: s.trail for s in before.rows} if before else {}
     found = []
@@ -96,7 +97,7 @@ def slots(now: Sequence[Held], before: Before[Held, Slot] | None, limits: Limits
     return found
 
 
-def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, limits: Limits) -> list[SlotStatus]:
+def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, config: Config) -> list[SlotStatus]:
     """Say of each slot whether its WAL is still there."""
     return [SlotStatus(s.slot, s.status, 1) for s in now if s.status]
 

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pgmon.feature import Before, Feature, Limits, Look, Params, Tier, counter, detail, gauge, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Look, Params, Tier, counter, detail, gauge, label, row
 from pgmon.quantile import mixture
 from pgmon.rates import grown, sticky
-from pgmon.redact import redact
+from pgmon.redact import SHOWN, plain, redact
 
 OTHER = "other"
 Key = tuple[str, str]  # database, queryid
@@ -80,7 +81,7 @@ class Cost:
 
 @row
 class Text:
-    """The normalised texts of the statements shown, literals withheld."""
+    """The normalised texts of the statements shown, literals withheld unless security.redact_sql_text is off."""
 
     queryid: str = label("queryid of pg_stat_statements.")
     query: str = detail("Text.")
@@ -112,11 +113,11 @@ def _plus(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else a + b
 
 
-def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, limits: Limits) -> list[Statement]:
+def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, config: Config) -> list[Statement]:
     """Return the chosen statements as counted, and per database the growth of all others."""
     now, members = theirs(now), {key(s) for s in before.rows} if before else set()
     orders = (lambda s: s.seconds, lambda s: s.calls, lambda s: s.blks_read)
-    chosen = sticky(list(summed(now).values()), key, orders, members, limits["top_queries"])
+    chosen = sticky(list(summed(now).values()), key, orders, members, config.limits.top_queries)
     return chosen + (rest(now, before, {key(s) for s in chosen}) if before else [])
 
 
@@ -143,7 +144,7 @@ def _grown(now: Any, before: Any) -> Any:
     return None if now is None else grown(now, before)
 
 
-def latency(now: Sequence[Counters], before: Before[Counters, Latency] | None, limits: Limits) -> list[Latency]:
+def latency(now: Sequence[Counters], before: Before[Counters, Latency] | None, config: Config) -> list[Latency]:
     """Fit a log-normal distribution to what each statement did since the previous reading."""
     if before is None or before.elapsed <= 0:
         return [Latency(None, None, None)]
@@ -164,7 +165,7 @@ def _window(c: Counters, prior: Counters | None) -> tuple[float, float, float] |
     return n, x / n, max(xx / n - (x / n) ** 2, 0.0) ** 0.5
 
 
-def cost(now: Sequence[Counters], before: Before[Counters, Cost] | None, limits: Limits) -> list[Cost]:
+def cost(now: Sequence[Counters], before: Before[Counters, Cost] | None, config: Config) -> list[Cost]:
     """Add up what each statement of ours grew by, and compare with that of all: entries come and go."""
     if before is None:
         return [Cost(sum(c.seconds for c in now if c.own and c.toplevel), None)]
@@ -181,10 +182,11 @@ def unknown(look: Look) -> Params | None:
     return {"queryids": sorted(ids)} if ids else None
 
 
-def texts(now: Sequence[Text], before: Before[Text, Text] | None, limits: Limits) -> list[Text]:
-    """Redact the new texts and keep those of before, newest first, four times the limit at most."""
-    new = [Text(t.queryid, redact(t.query)) for t in now]
-    return [*new, *(before.rows if before else ())][: 4 * limits["top_queries"]]
+def texts(now: Sequence[Text], before: Before[Text, Text] | None, config: Config) -> list[Text]:
+    """Redact the new texts unless told not to, and keep those of before: newest first, four times the limit at most."""
+    redacted = config.security.redact_sql_text
+    new = [Text(t.queryid, redact(t.query) if redacted else plain(t.query, SHOWN)) for t in now]
+    return [*new, *(before.rows if before else ())][: 4 * config.limits.top_queries]
 
 
 STATEMENTS = Feature("statements", Tier.WORKLOAD, Counters, Statement, top, panel="queries")

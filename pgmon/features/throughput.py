@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pgmon.feature import Before, Feature, Limits, Tier, counter, detail, gauge, label, row
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Tier, counter, detail, gauge, label, row
 from pgmon.rates import per_second
 
 # In xact_commit, on 12 to 18: one to look up its database, one to restore the leader's state (ParallelWorkerMain).
@@ -62,7 +63,7 @@ class Throughput:
     )
 
 
-def rates(now: Sequence[Throughput], before: Before[Throughput, Throughput] | None, limits: Limits) -> list[Throughput]:
+def rates(now: Sequence[Throughput], before: Before[Throughput, Throughput] | None, config: Config) -> list[Throughput]:
     """Return the counters as read, with the transactions per second since the previous reading."""
     if before is None:
         return list(now)

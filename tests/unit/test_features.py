@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pgmon.config import Config, Limits, Security
 from pgmon.feature import Before
 from pgmon.features import connections, freshness, locks, replicas, slots, statements, throughput
 from pgmon.features.connections import Backends
@@ -15,7 +16,7 @@ from pgmon.features.replicas import Sender
 from pgmon.features.slots import Held
 from pgmon.features.statements import OTHER, Cost, Counters, Latency, Statement, Text
 
-LIMITS = {"top_queries": 2, "top_relations": 2}
+CONFIG = Config(limits=Limits(top_queries=2, top_relations=2))
 
 
 # connections
@@ -29,22 +30,22 @@ BACKENDS = [
 
 
 def test_connections_are_counted_over_all_databases():
-    assert connections.total(BACKENDS, None, {})[0].connections == 6
+    assert connections.total(BACKENDS, None, CONFIG)[0].connections == 6
 
 
 def test_used_is_measured_against_the_usable_connections():
-    assert connections.total(BACKENDS, None, {})[0].used_ratio == 6 / 97
+    assert connections.total(BACKENDS, None, CONFIG)[0].used_ratio == 6 / 97
 
 
 def test_a_database_that_is_seen_has_a_zero_for_each_usual_state():
-    rows = {(r.db, r.state): r.sessions for r in connections.by_state(BACKENDS, None, {})}
+    rows = {(r.db, r.state): r.sessions for r in connections.by_state(BACKENDS, None, CONFIG)}
 
     assert rows["postgres", "idle in transaction"] == 0
     assert rows["app", "idle"] == 3
 
 
 def test_waits_are_counted_by_class():
-    rows = {r.wait_event_type: r.sessions for r in connections.waiting(BACKENDS, None, {})}
+    rows = {r.wait_event_type: r.sessions for r in connections.waiting(BACKENDS, None, CONFIG)}
 
     assert (rows["Lock"], rows["IO"]) == (2, 0)
 
@@ -59,14 +60,14 @@ def database(commits: int, db: str = "app") -> throughput.Throughput:
 def test_transactions_per_second_are_over_the_window():
     before = Before([database(100)], [], 60.0)
 
-    assert throughput.rates([database(700)], before, {})[0].tps == 10.0
+    assert throughput.rates([database(700)], before, CONFIG)[0].tps == 10.0
 
 
 @pytest.mark.parametrize("prior", [800, None])
 def test_after_a_reset_or_at_first_there_is_no_rate(prior: int | None):
     before = Before([database(prior)], [], 60.0) if prior else None
 
-    assert throughput.rates([database(700)], before, {})[0].tps is None
+    assert throughput.rates([database(700)], before, CONFIG)[0].tps is None
 
 
 # statements
@@ -78,7 +79,7 @@ def counters(queryid: str, calls: int, seconds: float, **more: object) -> Counte
 
 
 def test_the_first_reading_has_no_other():
-    rows = statements.top([counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)], None, LIMITS)
+    rows = statements.top([counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)], None, CONFIG)
 
     assert [r.queryid for r in rows] == ["1", "2"]
 
@@ -86,10 +87,10 @@ def test_the_first_reading_has_no_other():
 def test_other_accumulates_the_growth_of_all_the_rest():
     first = [counters("1", 100, 9.0), counters("2", 90, 8.0), counters("3", 10, 0.1)]
     second = [*first[:2], counters("3", 15, 0.3)]
-    rows = statements.top(first, None, LIMITS)
+    rows = statements.top(first, None, CONFIG)
     for _ in range(2):
         rows, first, second = (
-            statements.top(second, Before(first, rows, 60.0), LIMITS),
+            statements.top(second, Before(first, rows, 60.0), CONFIG),
             second,
             [*second[:2], counters("3", 20, 0.5)],
         )
@@ -102,26 +103,26 @@ def test_other_leaves_out_what_ran_inside_functions():
     first = [counters("1", 100, 9.0), counters("2", 90, 8.0), counters("3", 10, 0.1, toplevel=False)]
     second = [*first[:2], counters("3", 15, 0.3, toplevel=False)]
 
-    rows = statements.top(second, Before(first, statements.top(first, None, LIMITS), 60.0), LIMITS)
+    rows = statements.top(second, Before(first, statements.top(first, None, CONFIG), 60.0), CONFIG)
 
     assert [r for r in rows if r.queryid == OTHER] == []
 
 
 def test_a_member_counts_its_nested_executions_too():
-    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, toplevel=False)], None, LIMITS)
+    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, toplevel=False)], None, CONFIG)
 
     assert (rows[0].calls, rows[0].seconds) == (5, 2.5)
 
 
 def test_the_latency_of_a_first_reading_is_not_known():
-    assert statements.latency([counters("1", 100, 1.0)], None, LIMITS) == [Latency(None, None, None)]
+    assert statements.latency([counters("1", 100, 1.0)], None, CONFIG) == [Latency(None, None, None)]
 
 
 def test_latency_is_that_of_the_window_only():
     before = Before([counters("1", 1000, 1000.0)], [], 10.0)
     now = [counters("1", 1100, 1001.0, squares=before.raw[0].squares + 100 * 0.01**2)]
 
-    latency = statements.latency(now, before, LIMITS)[0]
+    latency = statements.latency(now, before, CONFIG)[0]
 
     assert (latency.mean, latency.qps) == (pytest.approx(0.01), 10.0)
     assert latency.p95 == pytest.approx(0.01, rel=0.01)
@@ -130,17 +131,17 @@ def test_latency_is_that_of_the_window_only():
 def test_an_entry_that_was_evicted_and_came_back_counts_what_it_has():
     before = Before([counters("1", 1000, 1000.0)], [], 10.0)
 
-    assert statements.latency([counters("1", 30, 0.3)], before, LIMITS)[0].mean == pytest.approx(0.01)
+    assert statements.latency([counters("1", 30, 0.3)], before, CONFIG)[0].mean == pytest.approx(0.01)
 
 
 def test_a_quiet_window_has_no_latency_but_a_rate_of_zero():
     before = Before([counters("1", 1000, 1.0)], [], 10.0)
 
-    assert statements.latency(before.raw, before, LIMITS) == [Latency(None, None, 0.0)]
+    assert statements.latency(before.raw, before, CONFIG) == [Latency(None, None, 0.0)]
 
 
 def test_what_pgmon_sends_is_no_statement_of_the_top():
-    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)], None, LIMITS)
+    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)], None, CONFIG)
 
     assert [r.calls for r in rows] == [2]
 
@@ -148,17 +149,17 @@ def test_what_pgmon_sends_is_no_statement_of_the_top():
 def test_the_cost_is_our_share_of_what_all_did_in_the_window():
     first = [counters("1", 10, 100.0), counters("2", 10, 2.0, own=True)]
     second = [counters("1", 20, 109.5), counters("2", 20, 2.5, own=True)]
-    before = Before(first, statements.cost(first, None, LIMITS), 60.0)
+    before = Before(first, statements.cost(first, None, CONFIG), 60.0)
 
-    assert statements.cost(second, before, LIMITS) == [Cost(2.5, 0.05)]
+    assert statements.cost(second, before, CONFIG) == [Cost(2.5, 0.05)]
 
 
 def test_the_cost_stays_true_when_entries_are_evicted():
     first = [counters("1", 10, 100.0), counters("2", 10, 2.0, own=True)]
     second = [counters("3", 10, 9.0), counters("4", 1, 1.0, own=True)]
-    before = Before(first, statements.cost(first, None, LIMITS), 60.0)
+    before = Before(first, statements.cost(first, None, CONFIG), 60.0)
 
-    assert statements.cost(second, before, LIMITS) == [Cost(3.0, 0.1)]
+    assert statements.cost(second, before, CONFIG) == [Cost(3.0, 0.1)]
 
 
 def test_only_unknown_texts_are_asked_for():
@@ -175,13 +176,19 @@ def test_nothing_is_asked_when_all_texts_are_known():
 
 
 def test_texts_are_redacted_before_they_are_kept():
-    assert statements.texts([Text("1", "SELECT 'secret'")], None, LIMITS) == [Text("1", "SELECT ?")]
+    assert statements.texts([Text("1", "SELECT 'secret'")], None, CONFIG) == [Text("1", "SELECT ?")]
+
+
+def test_texts_are_as_the_server_has_them_when_told_so():
+    config = CONFIG.model_copy(update={"security": Security(redact_sql_text=False)})
+
+    assert statements.texts([Text("1", "SET  a = 'b'")], None, config) == [Text("1", "SET a = 'b'")]
 
 
 def test_texts_are_bounded():
     before = Before([], [Text(str(n), "") for n in range(100)], 60.0)
 
-    assert len(statements.texts([], before, LIMITS)) == 8
+    assert len(statements.texts([], before, CONFIG)) == 8
 
 
 # locks
@@ -196,60 +203,60 @@ QUEUE = [session(1, state="idle in transaction"), session(2, 1, waited=20.0), se
 
 
 def test_nobody_waiting_is_zero_and_not_unknown():
-    row = locks.summary([], None, {})[0]
+    row = locks.summary([], None, CONFIG)[0]
 
     assert (row.blocked, row.longest, row.queued, row.root_pid) == (0, 0.0, 0, None)
 
 
 def test_a_queue_has_its_root_and_its_length():
-    row = locks.summary(QUEUE, None, {})[0]
+    row = locks.summary(QUEUE, None, CONFIG)[0]
 
     assert (row.blocked, row.queued, row.root_pid, row.root_state) == (2, 1, 1, "idle in transaction")
     assert (row.longest, row.blocked_pid) == (20.0, 2)
 
 
 def test_the_tree_has_each_waiter_below_its_blocker():
-    assert [(n.depth, n.pid, n.blocks) for n in locks.tree(QUEUE, None, {})] == [(0, 1, 2), (1, 2, 1), (2, 3, 0)]
+    assert [(n.depth, n.pid, n.blocks) for n in locks.tree(QUEUE, None, CONFIG)] == [(0, 1, 2), (1, 2, 1), (2, 3, 0)]
 
 
 def test_the_tree_has_no_literals():
-    assert {n.query for n in locks.tree(QUEUE, None, {})} == {"SELECT ?"}
+    assert {n.query for n in locks.tree(QUEUE, None, CONFIG)} == {"SELECT ?"}
 
 
 def test_a_prepared_transaction_is_a_root():
-    assert locks.tree([session(2, 0, waited=1.0)], None, {})[0].state == "prepared transaction"
+    assert locks.tree([session(2, 0, waited=1.0)], None, CONFIG)[0].state == "prepared transaction"
 
 
 def test_a_deadlock_in_the_making_ends():
     cycle = [session(1, 2, waited=1.0), session(2, 1, waited=2.0)]
 
-    assert locks.summary(cycle, None, {})[0].blocked == 2
-    assert sorted(n.pid for n in locks.tree(cycle, None, {})) == [1, 2]
+    assert locks.summary(cycle, None, CONFIG)[0].blocked == 2
+    assert sorted(n.pid for n in locks.tree(cycle, None, CONFIG)) == [1, 2]
 
 
 def test_without_waitstart_a_wait_is_no_longer_than_since_it_was_not_there():
     batch = [session(1), session(2, 1, waited=33.0, exact=False)]
-    before = Before([], locks.summary([], None, {}), 15.0)
+    before = Before([], locks.summary([], None, CONFIG), 15.0)
 
-    assert locks.summary(batch, before, {})[0].longest == 15.0
+    assert locks.summary(batch, before, CONFIG)[0].longest == 15.0
 
 
 def test_without_waitstart_a_wait_grows_with_time():
     batch = [session(1), session(2, 1, waited=33.0, exact=False)]
-    first = locks.summary(batch, Before([], locks.summary([], None, {}), 15.0), {})
+    first = locks.summary(batch, Before([], locks.summary([], None, CONFIG), 15.0), CONFIG)
     later = [session(1), session(2, 1, waited=48.0, exact=False)]
 
-    assert locks.summary(later, Before([], first, 15.0), {})[0].longest == 30.0
+    assert locks.summary(later, Before([], first, 15.0), CONFIG)[0].longest == 30.0
 
 
 def test_the_tree_bounds_waits_as_the_summary_does():
     batch = [session(1), session(2, 1, waited=33.0, exact=False)]
 
-    assert locks.tree(batch, Before([], [], 15.0), {})[1].waited == 15.0
+    assert locks.tree(batch, Before([], [], 15.0), CONFIG)[1].waited == 15.0
 
 
 def test_commits_that_wait_for_a_standby_are_counted_apart():
-    row = locks.summary([session(5, syncrep=True)], None, {})[0]
+    row = locks.summary([session(5, syncrep=True)], None, CONFIG)[0]
 
     assert (row.syncrep, row.blocked) == (1, 0)
 
@@ -262,7 +269,7 @@ def test_a_table_of_the_top_stays_for_a_while():
         return Freshness(name, None, None, 1, None, None, 0, due)
 
     before = Before([], [table("b", 1.0)], 60.0)
-    rows = freshness.top([table("c", 3.0), table("a", 2.0), table("b", 1.0)], before, LIMITS)
+    rows = freshness.top([table("c", 3.0), table("a", 2.0), table("b", 1.0)], before, CONFIG)
 
     assert [r.relation for r in rows] == ["c", "b"]
 
@@ -275,22 +282,22 @@ def sender(replay: int | None, lag: float | None = None, state: str = "streaming
 
 
 def test_a_standby_that_has_replayed_everything_is_not_behind():
-    row = replicas.lags([sender(1000, lag=5.0)], None, {})[0]
+    row = replicas.lags([sender(1000, lag=5.0)], None, CONFIG)[0]
 
     assert (row.lag_seconds, row.lag_bytes) == (0.0, 0)
 
 
 @pytest.mark.parametrize("odd", [sender(None, lag=5.0), sender(900, lag=5.0, state="backup")])
 def test_what_replays_nothing_has_no_lag(odd: Sender):
-    row = replicas.lags([odd], None, {})[0]
+    row = replicas.lags([odd], None, CONFIG)[0]
 
     assert (row.lag_seconds, row.lag_bytes) == (None, None)
 
 
 def test_lag_grows_while_replay_is_paused_and_the_server_says_the_same():
-    rows = replicas.lags([sender(900, lag=1.0, now=100.0)], None, {})
+    rows = replicas.lags([sender(900, lag=1.0, now=100.0)], None, CONFIG)
     for now in (160.0, 220.0):
-        rows = replicas.lags([sender(900, lag=1.0, now=now)], Before([], rows, 60.0), {})
+        rows = replicas.lags([sender(900, lag=1.0, now=now)], Before([], rows, 60.0), CONFIG)
 
     assert rows[0].lag_seconds == 120.0
 
@@ -305,7 +312,7 @@ def test_the_trail_is_bounded_and_keeps_its_beginning():
 
 
 def test_lost_standbys_leave_a_zero():
-    assert {r.state: r.replicas for r in replicas.by_state([], None, {})}["streaming"] == 0
+    assert {r.state: r.replicas for r in replicas.by_state([], None, CONFIG)}["streaming"] == 0
 
 
 def held(now: float, safe: int | None) -> Held:
@@ -313,12 +320,12 @@ def held(now: float, safe: int | None) -> Held:
 
 
 def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
-    rows = slots.slots([held(0.0, 6000)], None, {})
+    rows = slots.slots([held(0.0, 6000)], None, CONFIG)
     for minute in range(1, 11):
-        rows = slots.slots([held(60.0 * minute, 6000 - 100 * minute)], Before([], rows, 60.0), {})
+        rows = slots.slots([held(60.0 * minute, 6000 - 100 * minute)], Before([], rows, 60.0), CONFIG)
 
     assert rows[0].runway_seconds == 3000.0
 
 
 def test_a_slot_without_headroom_has_no_runway():
-    assert slots.slots([held(0.0, None)], None, {})[0].runway_seconds is None
+    assert slots.slots([held(0.0, None)], None, CONFIG)[0].runway_seconds is None

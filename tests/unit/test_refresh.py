@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakes import FACTS, FakeDoor, FakeTime
+from pgmon.config import Config, Limits
 from pgmon.errors import Kind, QueryError
 from pgmon.feature import Before, Feature, Role, Scope, Tier, feature, gauge, row
 from pgmon.refresh import LEAST_SHARE, RECONNECT, RETRY, Refresher
@@ -36,9 +37,9 @@ class Bench:
     def __init__(self, features: list[Feature[Any, Any]], answer=lambda name: [One(1)], ttl=15.0, budget=1.0) -> None:
         self.time, self.door = FakeTime(), FakeDoor(answer)
         self.snapshot: Snapshot | None = None
-        limits = {"top_relations": 50}
+        config = Config(limits=Limits(top_relations=50))
         chosen = lambda databases: list(databases)  # noqa: E731
-        self._plan = Refresher(Tier.HOT_PATH, features, self.door, Cadence(ttl, budget, 60), limits, chosen, self.time)
+        self._plan = Refresher(Tier.HOT_PATH, features, self.door, Cadence(ttl, budget, 60), config, chosen, self.time)
 
     def fly(self) -> Snapshot:
         self.snapshot = self._plan(self.snapshot)
@@ -98,7 +99,7 @@ def test_the_last_good_rows_survive_failures_with_their_age():
 def test_a_success_after_failures_compares_with_the_last_good_reading():
     seen: list[Before[One, One] | None] = []
 
-    def derive(raw, before, limits):
+    def derive(raw, before, config):
         seen.append(before)
         return raw
 
@@ -179,7 +180,7 @@ def test_what_the_budget_did_not_reach_is_due_at_once_and_says_so():
 
 
 def test_a_bug_in_one_feature_stays_with_it():
-    def derive(raw, before, limits):
+    def derive(raw, before, config):
         raise ZeroDivisionError
 
     bench = Bench([derived("f", derive), plain("g")])
@@ -192,7 +193,7 @@ def test_a_bug_in_one_feature_stays_with_it():
 
 def test_a_view_gets_what_its_source_returned_without_a_statement():
     source = plain("f")
-    view = derived("v", lambda raw, before, limits: [One(raw[0].n + 1)], of=source)
+    view = derived("v", lambda raw, before, config: [One(raw[0].n + 1)], of=source)
     bench = Bench([source, view])
 
     bench.fly()
@@ -203,7 +204,7 @@ def test_a_view_gets_what_its_source_returned_without_a_statement():
 
 def test_a_view_fails_with_its_source():
     source = plain("f")
-    bench = Bench([source, derived("v", lambda raw, before, limits: raw, of=source)], failing(Kind.DENIED))
+    bench = Bench([source, derived("v", lambda raw, before, config: raw, of=source)], failing(Kind.DENIED))
 
     bench.fly()
 
@@ -288,7 +289,7 @@ def test_a_feature_of_the_other_role_is_unsupported_and_has_no_rows(role: Role, 
 def test_a_promotion_is_noticed_at_the_next_flight_and_voids_comparisons():
     seen = []
 
-    def derive(raw, before, limits):
+    def derive(raw, before, config):
         seen.append(before)
         return raw
 
@@ -307,7 +308,7 @@ def test_a_promotion_is_noticed_at_the_next_flight_and_voids_comparisons():
 def test_a_failure_on_a_new_incarnation_does_not_hide_that_the_old_reading_is_void():
     seen = []
 
-    def derive(raw, before, limits):
+    def derive(raw, before, config):
         seen.append(before)
         return raw
 
