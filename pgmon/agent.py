@@ -50,6 +50,7 @@ class Agent:
             {tier: _limits(config, tier) for tier in TIERS},
             config.timeouts.connect_timeout_s,
             self.clock.monotonic,
+            config.canary_table,
         )
         self.guard = Guard(self.door, config.security.read_only_enforce, self.clock.monotonic, self._refused)
         self.caches = {tier: self._cache(tier) for tier in TIERS}

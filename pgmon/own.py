@@ -14,6 +14,7 @@ from pgmon.db import Door
 from pgmon.exposition import Exposition
 from pgmon.feature import Feature, Tier
 from pgmon.features import own
+from pgmon.features.canary import PROBES
 from pgmon.guard import Guard
 from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
 
@@ -46,6 +47,7 @@ class Own:
     ) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
         by_feature = list(_by_feature(latest))
         yield own.UP, [own.Up(int(self.is_up(now)))]
+        yield from self._server(latest.get(Tier.HOT_PATH), now)
         yield own.CONNECT_ERRORS, [own.ConnectError(t.kind, 1) for t in [self.door.trouble] if t]
         yield own.LOOPS, [self._loop(tier, latest.get(tier), now) for tier in self.caches]
         yield own.COLLECTORS, [_collector(feature, its) for feature, its in by_feature]
@@ -57,6 +59,14 @@ class Own:
         yield own.DROPPED, [own.Dropped(reason, dropped[reason]) for reason in ("cap", "duplicate", "value")]
         yield own.FINDINGS, [own.Findings(severity, n) for severity, n in self._findings()]
         yield own.BUILD, [own.Build(__version__, platform.python_version(), 1)]
+
+    def _server(self, hot: Snapshot | None, now: float) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
+        """Yield what the latest flight saw of the server, unless that is too long ago."""
+        seen = [hot.facts] if hot and hot.facts and self.is_up(now) else []
+        yield own.SERVER, [own.Server(f.began, f.start_time, f.timeline, int(f.in_recovery)) for f in seen]
+        yield own.SERVER_INFO, [own.ServerInfo(f"{f.version[0]}.{f.version[1]}", f.system_identifier, 1) for f in seen]
+        answered = {r.feature: r.seconds for r in hot.readings.values() if r.failure is None} if hot and seen else {}
+        yield own.CANARY, [own.Canary(probe, answered[f]) for probe, f in PROBES.items() if f in answered]
 
     def is_up(self, now: float) -> bool:
         """Tell whether the latest flight of the hot path met the server, and was not too long ago."""

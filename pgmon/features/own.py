@@ -13,6 +13,37 @@ class Up:
 
 
 @row
+class Server:
+    """The server that is watched, as the latest look at it was."""
+
+    incarnation: float = gauge(
+        "pg_incarnation_timestamp_seconds",
+        "When the counters of this server began: its start, or the crash of a process that came later.",
+        "seconds",
+    )
+    start_time: float = gauge("pg_start_time_seconds", "When the postmaster started.", "seconds")
+    timeline: int = gauge("pg_timeline", "Timeline; it grows with every promotion.")
+    in_recovery: int = gauge("pg_in_recovery", "1 on a standby.")
+
+
+@row
+class ServerInfo:
+    """What runs there."""
+
+    version: str = label("Version of the server.")
+    system_identifier: str = label("Identifier of the cluster, the same on its standbys.")
+    present: int = gauge("pg_server_info", "1, with what the server is as labels.")
+
+
+@row
+class Canary:
+    """How long questions take that are always the same, with the way there and back."""
+
+    probe: str = label("select: SELECT 1; explain: a small plan, made and run.")
+    seconds: float = gauge("pgmon_canary_seconds", "Time that a question takes which is always the same.", "seconds")
+
+
+@row
 class ConnectError:
     """Why pgmon cannot connect."""
 
@@ -111,6 +142,9 @@ class Build:
 
 
 UP = feature("up", Tier.AGENT, Up, panel="status")
+SERVER = feature("server", Tier.AGENT, Server, panel="status")
+SERVER_INFO = feature("server_info", Tier.AGENT, ServerInfo, panel="status")
+CANARY = feature("canary", Tier.AGENT, Canary, panel="status")
 CONNECT_ERRORS = feature("connect_errors", Tier.AGENT, ConnectError, panel="status")
 LOOPS = feature("loops", Tier.AGENT, Loop, panel="status")
 COLLECTORS = feature("collectors", Tier.AGENT, Collector, panel="status")
