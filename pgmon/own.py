@@ -16,9 +16,11 @@ from pgmon.feature import Feature, Tier
 from pgmon.features import own
 from pgmon.features.canary import PROBES
 from pgmon.guard import Guard
+from pgmon.remedy import remedy
 from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
 
 NEWEST = 18  # the newest major version that the tests run on
+SHOWN = 20  # databases named where a feature could not be read
 LATE = 2.0  # a loop is off its schedule when nothing has landed for so many intervals
 
 
@@ -46,12 +48,13 @@ class Own:
         self, latest: Mapping[Tier, Snapshot], now: float
     ) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
         by_feature = list(_by_feature(latest))
+        role = next((s.facts.role for s in latest.values() if s.facts), "")
         yield own.UP, [own.Up(int(self.is_up(now)))]
         yield from self._server(latest.get(Tier.HOT_PATH), now)
         yield own.CONNECT_ERRORS, [own.ConnectError(t.kind, 1) for t in [self.door.trouble] if t]
         yield own.LOOPS, [self._loop(tier, latest.get(tier), now) for tier in self.caches]
         yield own.COLLECTORS, [_collector(feature, its) for feature, its in by_feature]
-        yield own.CHECKS, [own.Check(feature.name, status(its), 1) for feature, its in by_feature]
+        yield own.CHECKS, [coverage(feature, its, role) for feature, its in by_feature]
         yield own.CONNECTS, [own.Connects(self.door.connects, self.door.kills)]
         yield own.DEGRADED, [own.Degraded(reason, 1) for reason in self.degraded()]
         yield own.SERIES, [own.Series(self.exposition.size)]
@@ -113,8 +116,23 @@ def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, 
 
 
 def status(readings: Sequence[Reading]) -> str:
-    """Return 'ok', or the failure of a feature in the first database that has one."""
-    return next((str(r.failure) for r in readings if r.failure), "ok")
+    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only."""
+    found = {str(r.failure or "ok") for r in readings}
+    return found.pop() if len(found) == 1 else "degraded"
+
+
+def coverage(feature: Feature[Any, Any], readings: Sequence[Reading], role: str) -> own.Check:
+    """Return what was seen of a feature: where it was not, why, and what to do; the first failure stands for all."""
+    failed = [r for r in readings if r.failure]
+    first = next(iter(failed), None)
+    return own.Check(
+        check=feature.name,
+        status=status(readings),
+        present=1,
+        databases=", ".join(sorted(r.db for r in failed)[:SHOWN]),
+        why=first.message if first else "",
+        remedy=remedy(first.failure, first.message, role, feature.tier) if first and first.failure else "",
+    )
 
 
 def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.Collector:

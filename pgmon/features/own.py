@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgmon.feature import Tier, counter, feature, gauge, label, row
+from pgmon.feature import Tier, counter, detail, feature, gauge, label, row
 
 
 @row
@@ -87,10 +87,13 @@ class Check:
     """What could be seen and what could not: unknown is never zero."""
 
     check: str = label("Feature.")
-    status: str = label("ok, or why it could not be read.")
+    status: str = label("ok, degraded where some databases could not be read, else why it could not be read.")
     present: int = gauge(
         "pgmon_check_status", "1 for the present status of a feature: ok, or why it could not be read."
     )
+    databases: str = detail("Databases where it could not be read; '' where it is the server's or all is well.")
+    why: str = detail("Why it could not be read, in the server's words where they are safe.")
+    remedy: str = detail("What to do about it.")
 
 
 @row
