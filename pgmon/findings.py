@@ -157,6 +157,8 @@ def _words(p: Privilege, privileges: Sequence[str]) -> str:
 
 
 def _object(p: Privilege) -> str:
+    if p.kind == "membership":
+        return f"role {p.object}"
     default = CURES.get(p.kind) == DEFAULT
     return f"default privileges {p.object}: {p.kind}" if default else f"{p.kind} {p.object}".strip()
 

@@ -138,7 +138,7 @@ class Guard:
             return "not judged yet"
         if not self.refusals:
             return "passed"
-        return "refused" if self._enforce else f"not enforced: {len(self.refusals)} findings let the role write"
+        return "refused" if self._enforce else "not enforced: the role can write"
 
     @property
     def verdict(self) -> str:

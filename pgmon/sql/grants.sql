@@ -128,7 +128,7 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
      CROSS JOIN LATERAL pg_catalog.aclexplode(s.srvacl) AS a
      UNION ALL
     SELECT CASE d.defaclobjtype::text WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'n' THEN 'schemas' ELSE 'large objects' END,
-           pg_catalog.format('FOR ROLE %I', o.rolname) || coalesce(pg_catalog.format(' IN SCHEMA %I', n.nspname), ''),
+           pg_catalog.format('FOR ROLE %I', o.rolname) || coalesce(' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname), ''),
            d.defaclrole, a.grantee, 0, a.privilege_type, ''
       FROM pg_catalog.pg_default_acl AS d
       JOIN pg_catalog.pg_roles AS o ON o.oid = d.defaclrole
@@ -152,6 +152,7 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
                AND s.refclassid = 'pg_catalog.pg_authid'::regclass
                AND s.refobjid IN (SELECT r.oid FROM reach AS r)
                AND s.deptype = 'o'
+               AND s.classid NOT IN ('pg_catalog.pg_user_mapping'::regclass, 'pg_catalog.pg_default_acl'::regclass)
              ORDER BY s.classid, s.objid
              LIMIT 200) AS d
      CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, 0) AS i

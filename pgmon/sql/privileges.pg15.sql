@@ -68,6 +68,7 @@ WITH /* pgmon:privileges */ RECURSIVE membership AS (
      WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass
        AND s.refobjid IN (SELECT r.oid FROM reach AS r)
        AND s.deptype IN ('o', 'a')
+       AND s.classid NOT IN ('pg_catalog.pg_user_mapping'::regclass, 'pg_catalog.pg_default_acl'::regclass)
 )
 SELECT f.kind, f.privileges, f.object, f.database, f.holder, f.grantor, f.leave, f.remark
   FROM (SELECT 'role' AS kind, ARRAY[v.attribute] AS privileges, h.holder AS object, '' AS database,
@@ -78,7 +79,7 @@ SELECT f.kind, f.privileges, f.object, f.database, f.holder, f.grantor, f.leave,
                                     ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls)) AS v(attribute, held)
          WHERE v.held
          UNION ALL
-        SELECT 'membership', ARRAY[r.rolname::text], h.holder, '', h.holder, '', h.leave, ''
+        SELECT 'membership', ARRAY[r.rolname::text], pg_catalog.quote_ident(session_user), '', h.holder, '', h.leave, ''
           FROM holder AS h
           JOIN pg_catalog.pg_roles AS r ON r.oid = h.oid
          WHERE h.leave <> '{}'
