@@ -8,7 +8,7 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
            coalesce((pg_catalog.to_jsonb(m) ->> 'set_option')::boolean, true) AS sets_role,
            coalesce(' GRANTED BY ' || pg_catalog.quote_ident(g.rolname), '') AS granted_by
       FROM pg_catalog.pg_auth_members AS m
-      LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = m.grantor AND g.oid <> 10  -- what initdb's superuser granted needs no mention
+      LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = m.grantor AND g.oid <> 10  -- initdb's superuser goes without saying
 ), reach AS (
     -- Every role as which this one can act, and how to leave it. What monitoring needs is not left.
     SELECT r.oid, r.rolname, true AS sets_role, NULL::text COLLATE "C" AS leave
@@ -67,9 +67,10 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
       JOIN schema AS s ON s.oid = p.pronamespace AND s.remark = ''
      CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
       LEFT JOIN (VALUES ('', ARRAY[
-                             'heap_force_freeze', 'heap_force_kill', 'lo_export', 'lo_import', 'pg_backup_start', 'pg_backup_stop',
-                             'pg_buffercache_evict', 'pg_buffercache_evict_all', 'pg_buffercache_evict_relation',
-                             'pg_create_restore_point', 'pg_file_rename', 'pg_file_sync', 'pg_file_unlink', 'pg_file_write',
+                             'heap_force_freeze', 'heap_force_kill', 'lo_export', 'lo_import', 'pg_backup_start',
+                             'pg_backup_stop', 'pg_buffercache_evict', 'pg_buffercache_evict_all',
+                             'pg_buffercache_evict_relation', 'pg_create_restore_point', 'pg_file_rename',
+                             'pg_file_sync', 'pg_file_unlink', 'pg_file_write',
                              'pg_log_standby_snapshot', 'pg_promote', 'pg_reload_conf', 'pg_replication_origin_advance',
                              'pg_replication_origin_create', 'pg_replication_origin_drop',
                              'pg_replication_origin_session_reset', 'pg_replication_origin_session_setup',
@@ -127,7 +128,9 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
       FROM pg_catalog.pg_foreign_server AS s
      CROSS JOIN LATERAL pg_catalog.aclexplode(s.srvacl) AS a
      UNION ALL
-    SELECT CASE d.defaclobjtype::text WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'n' THEN 'schemas' ELSE 'large objects' END,
+    SELECT CASE d.defaclobjtype::text WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'n' THEN 'schemas'
+                                      ELSE 'large objects'
+           END,
            pg_catalog.format('FOR ROLE %I', o.rolname) || coalesce(' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname), ''),
            d.defaclrole, a.grantee, 0, a.privilege_type, ''
       FROM pg_catalog.pg_default_acl AS d

@@ -9,7 +9,7 @@ WITH /* pgmon:privileges */ RECURSIVE membership AS (
            coalesce((pg_catalog.to_jsonb(m) ->> 'set_option')::boolean, true) AS sets_role,
            coalesce(' GRANTED BY ' || pg_catalog.quote_ident(g.rolname), '') AS granted_by
       FROM pg_catalog.pg_auth_members AS m
-      LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = m.grantor AND g.oid <> 10  -- what initdb's superuser granted needs no mention
+      LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = m.grantor AND g.oid <> 10  -- initdb's superuser goes without saying
 ), reach AS (
     -- Every role as which this one can act, and how to leave it. What monitoring needs is not left.
     SELECT r.oid, r.rolname, true AS sets_role, NULL::text COLLATE "C" AS leave

@@ -191,6 +191,15 @@ def test_check_accepts_what_is_tolerated_and_says_so(server):
 
 
 @newest
+def test_check_refuses_a_role_that_it_could_not_judge(server, monitor_dsn):
+    with server.connect() as holder, holder.transaction():
+        holder.execute("LOCK TABLE pg_catalog.pg_default_acl IN ACCESS EXCLUSIVE MODE")
+        code, said = pgmon("check", dsn=monitor_dsn)
+
+    assert (code, "the privileges of the role are not known" in said) == (3, True)
+
+
+@newest
 def test_check_as_json_has_everything_that_the_text_has(server):
     with granted(server, "GRANT INSERT ON audited TO agent") as dsn:
         code, said = pgmon("check", "--json", dsn=dsn)

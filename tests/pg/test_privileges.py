@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from psycopg import errors
 
 import reading
 import running
 import servers
 from fakes import ShiftedTime
+from pgmon import sqlfiles
 from pgmon.errors import Kind
 from pgmon.feature import Tier, columns
 from pgmon.findings import Finding
@@ -432,6 +434,18 @@ def test_a_role_that_only_reads_is_not_refused(guarded):
     assert grave(guarded.findings()) == []
 
 
+@pytest.mark.parametrize("pg_version", [16, 18], ids="pg{}".format, indirect=True, scope="session")
+def test_a_chain_of_inherit_alone_and_then_set_alone_leads_nowhere(guarded):
+    guarded.run(
+        "GRANT INSERT ON s.t TO plain; GRANT plain TO carrier WITH INHERIT FALSE, SET TRUE"
+        "; GRANT carrier TO agent WITH INHERIT TRUE, SET FALSE"
+    )
+
+    assert guarded.new() == []
+    with guarded.server.connect("agent", "guarded") as session, pytest.raises(errors.InsufficientPrivilege):
+        session.execute("SET ROLE plain")
+
+
 # --- other databases --------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +506,26 @@ def test_a_database_that_cannot_be_visited_is_left_out_and_said(guarded):
 
     assert list(unknown) == ["beside"]
     assert [(f.object, f.database) for f in grave(found)] == [("table s.t", "guarded")]
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+LOCKS = """SELECT c.relname FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+            WHERE l.pid = pg_backend_pid() AND c.relnamespace <> 'pg_catalog'::regnamespace"""
+
+
+@on_some
+def test_a_locked_table_holds_nothing_up_and_nothing_is_locked(guarded):
+    guarded.run("ALTER TABLE s.t OWNER TO agent; GRANT INSERT ON s.v TO agent")
+    with guarded.server.connect(dbname="guarded") as holder, holder.transaction():
+        holder.execute("LOCK TABLE s.t IN ACCESS EXCLUSIVE MODE")
+        with guarded.server.connect("agent", "guarded") as session, session.transaction():
+            session.execute("SET LOCAL lock_timeout = '1s'")
+            found = session.execute(sqlfiles.variants("grants")[0].text).fetchall()
+            locked = session.execute(LOCKS).fetchall()
+
+    assert {"s.t", "s.v"} <= {on for _, _, on, *_ in found}
+    assert locked == []
 
 
 # --- later ------------------------------------------------------------------------------------------------------------
