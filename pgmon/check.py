@@ -19,16 +19,27 @@ WIDTH = 60  # characters of a cell
 CURE = 5000  # … and of a cure, which may name many routines
 
 
-def report(agent: Agent) -> dict[str, Any]:
-    """Connect, judge the role, and return what was found and what would run.
+def judged(agent: Agent) -> Facts:
+    """Connect, judge the role, and return what the server is.
 
     Raises StartError when there is no connection or no pg_monitor, GuardError when the role could not be judged.
     """
-    facts = _facts(agent)
+    try:
+        facts = agent.door.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
+    except QueryError as exc:
+        raise StartError(f"{exc.kind}: {exc}") from None
+    if not facts.monitors:
+        raise StartError(f'the role lacks pg_monitor: GRANT pg_monitor TO "{facts.role}"')
     try:
         agent.guard.judge(facts)
     except QueryError as exc:
         raise GuardError(f"{exc.kind}: {exc}") from None
+    return facts
+
+
+def report(agent: Agent) -> dict[str, Any]:
+    """Return what was found, and what would run. Raises StartError, GuardError."""
+    facts = judged(agent)
     return {
         "configuration": "ok",
         "server": {
@@ -47,16 +58,6 @@ def report(agent: Agent) -> dict[str, Any]:
             if f.tier is tier and f.of is None
         ],
     }
-
-
-def _facts(agent: Agent) -> Facts:
-    try:
-        facts = agent.door.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
-    except QueryError as exc:
-        raise StartError(f"{exc.kind}: {exc}") from None
-    if not facts.monitors:
-        raise StartError(f'the role lacks pg_monitor: GRANT pg_monitor TO "{facts.role}"')
-    return facts
 
 
 def verdict(name: str, facts: Facts) -> str:

@@ -18,11 +18,11 @@ import yaml
 from waitress.server import create_server
 
 from pgmon import __version__, check, demo, logs, sqlfiles
-from pgmon.agent import GRACE, Agent
+from pgmon.agent import Agent
 from pgmon.alerts import prometheus_rules
 from pgmon.config import Config, Loaded, load, require_dsn
 from pgmon.dsn import check_dsn
-from pgmon.errors import GuardError, Kind, PgmonError, QueryError, StartError
+from pgmon.errors import GuardError, PgmonError, StartError
 from pgmon.facts import Facts
 from pgmon.feature import Tier
 from pgmon.features import FEATURES
@@ -192,12 +192,11 @@ def sql(path: Path | None, name: str | None, server_version: int | None) -> None
 
 
 def _connected_facts(path: Path | None) -> Facts:
-    """Return what the server is, through the guard. Raises GuardError, StartError."""
     agent = Agent(_usable(load(path, os.environ)))
     try:
-        facts = agent.guard.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
-    except QueryError as exc:
-        raise GuardError(str(exc)) if exc.kind is Kind.REFUSED else StartError(f"{exc.kind}: {exc}") from None
+        facts = check.judged(agent)
+        if agent.guard.is_refused:
+            raise GuardError(agent.guard.verdict)
     finally:
         agent.door.close()
     return facts
