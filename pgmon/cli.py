@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import urllib.request
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -203,11 +203,14 @@ def _connected_facts(path: Path | None) -> Facts:
 
 
 @main.command("demo")
+@click.option("--incidents/--no-incidents", default=True, help="Let things go wrong, or watch a healthy server.")
 @click.pass_context
-def run_demo(ctx: click.Context) -> None:
+def run_demo(ctx: click.Context, incidents: bool) -> None:
     """Start a PostgreSQL of its own with a small live load, and watch it until Ctrl-C."""
-    with demo.server() as started:
-        config = _usable(load(ctx.obj, {**os.environ, "PGMON_DSN": started.dsn}))
+    # A file says itself how often is read; variables of the demo would come on top of it.
+    intervals = demo.INTERVALS if ctx.obj is None else {}
+    with demo.server() as started, demo.troubled(started) if incidents else nullcontext():
+        config = _usable(load(ctx.obj, {**intervals, **os.environ, "PGMON_DSN": started.dsn}))
         log.info("demo", postgresql=started.version, page=f"http://127.0.0.1:{config.http.address[1]}/")
         exit_code = serve(config, ctx.obj)
     _end(ctx, exit_code)
