@@ -14,11 +14,11 @@ Weights = Mapping[str, int]  # statement: how many of a hundred
 
 GATEWAY: Weights = {
     "INSERT INTO readings (device_id, celsius) VALUES (%(n)s, 20 + 5 * random())": 60,
-    "UPDATE devices SET seen_at = now() WHERE device_id = %(n)s": 34,
+    "UPDATE devices SET seen_at = now() WHERE device_id = %(n)s": 32,
     "INSERT INTO events (device_id, message) VALUES (%(n)s, 'too warm')": 4,
     "INSERT INTO reports (device_id, body) VALUES (%(n)s, repeat(md5(random()::text), 200))": 1,
     # Nobody receives from the slot, and one that is never moved would keep all WAL.
-    "SELECT pg_replication_slot_advance('mirror', pg_current_wal_flush_lsn())": 1,
+    "SELECT pg_replication_slot_advance('mirror', pg_current_wal_flush_lsn())": 3,
 }
 DASHBOARD: Weights = {
     "SELECT site, firmware, seen_at FROM devices WHERE device_id = %(n)s": 60,

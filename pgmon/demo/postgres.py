@@ -24,7 +24,7 @@ from pgmon.errors import StartError
 
 INITDB = (
     *("--no-sync", "--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C"),
-    *("--data-checksums", "--wal-segsize=1"),  # small segments: the first is soon archived, little is on disk
+    *("--data-checksums", "--wal-segsize=4"),  # small segments: the first is soon archived, little is on disk
 )
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
