@@ -13,6 +13,10 @@ import psycopg
 from psycopg.sql import Identifier
 
 PATIENCE = 30.0  # seconds within which the server shows what was done to it, however loaded it is
+# Whatever the server or the role has set: what lasts is not to be cut short.
+UNLIMITED = "-c lock_timeout=0 -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+# The way back is not to hang on a lock that somebody else took.
+LIMITED = f"-c lock_timeout={PATIENCE:g}s"
 
 
 class Scene:
@@ -35,9 +39,10 @@ class Scene:
         self.undo(f"DROP SCHEMA {self.name} CASCADE")
         self._way_back.callback(self._end_sessions)
 
-    def _connected(self, dsn: str, name: str = "incidents", dbname: str | None = None) -> psycopg.Connection:
-        # A lock_timeout, for the way back must not hang on a lock that somebody else took.
-        options = f"-c search_path={self.name} -c lock_timeout={PATIENCE if dsn == self._dsn else 0:g}s"
+    def _connected(
+        self, dsn: str, name: str = "incidents", limits: str = LIMITED, dbname: str | None = None
+    ) -> psycopg.Connection:
+        options = f"-c search_path={self.name} {limits}"
         return psycopg.connect(dsn, autocommit=True, dbname=dbname, application_name=name, options=options)
 
     # What is done once.
@@ -60,7 +65,7 @@ class Scene:
 
     def stays(self, *statements: str) -> psycopg.Connection:
         """Open a session of the application that runs statements and stays; after a BEGIN, in its transaction."""
-        session = self._connected(self._app_dsn, self.name)
+        session = self._connected(self._app_dsn, self.name, UNLIMITED)
         self._sessions.append(session)
         self.pids.append(session.info.backend_pid)
         _run(session, *statements)
@@ -118,8 +123,9 @@ class Incident:
     def on(self, dsn: str, app_dsn: str = "", **sizes: float) -> Iterator[Scene]:
         """Bring it about in the database of `dsn`, a superuser's, and take all of it back after the block.
 
-        With `app_dsn` the tables and sessions are of that role. `sizes` are the parameters of `bring_about`; by
-        default the alert's default thresholds are passed. Raises TimeoutError, and psycopg's errors.
+        With `app_dsn` the tables and sessions are of that role. `sizes` are the parameters of `bring_about`; the
+        defaults pass the alert's default thresholds where a second is enough for that, and `what` says where not.
+        Raises TimeoutError, and psycopg's errors.
         """
         with ExitStack() as way_back:
             scene = Scene(f"incident_{self.name}", dsn, app_dsn or dsn, way_back)

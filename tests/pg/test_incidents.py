@@ -223,12 +223,23 @@ def test_a_database_is_near_wraparound_and_lets_nobody_in(dsn, seen):
 # --- how it stays, and goes -------------------------------------------------------------------------------------------
 
 
+SMALL = {
+    "temp_spill": {"rows": 20_000},
+    "dead_tuples": {"rows": 1000},
+    "stale_statistics": {"rows": 1000},
+    "connection_burst": {"used": 0.2},
+    "wal_burst": {"mebibytes": 1},
+    "checkpoint_storm": {"checkpoints": 1},
+    "inactive_slot": {"mebibytes": 1},
+}
+
+
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.name)
 def test_nothing_is_left_however_the_block_ends(server, dsn, seen, incident, error):
     before = seen(THERE)
 
-    with pytest.raises(error) if error else nullcontext(), incident.on(dsn):
+    with pytest.raises(error) if error else nullcontext(), incident.on(dsn, **SMALL.get(incident.name, {})):
         if error:
             raise error
 
@@ -258,6 +269,19 @@ def test_tables_and_sessions_are_the_applications_where_it_has_a_role(server, ds
         owners = "SELECT array_agg(DISTINCT tableowner::text) FROM pg_tables WHERE schemaname = %s"
 
         assert seen(users, scene.name) == seen(owners, scene.name) == ["monitor"]
+
+
+@incident("LongTransaction")
+def asking(scene: Scene) -> None:
+    """A session tells in a table which limits it has."""
+    limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    scene.stays(f"CREATE TABLE limits AS SELECT {', '.join(f'current_setting({name!r}) AS {name}' for name in limits)}")
+
+
+def test_no_limit_of_the_role_cuts_short_what_lasts(server, dsn, seen):
+    limited = server.dsn(dbname="app", options="-c lock_timeout=1s -c statement_timeout=1s")
+    with asking.on(dsn, limited) as scene:
+        assert seen(f"SELECT * FROM {scene.name}.limits") == ("0", "0", "0")
 
 
 def test_incidents_play_side_by_side(dsn, seen):
