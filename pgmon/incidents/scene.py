@@ -124,7 +124,7 @@ class Incident:
         """Bring it about in the database of `dsn`, a superuser's, and take all of it back after the block.
 
         With `app_dsn` the tables and sessions are of that role. `sizes` are the parameters of `bring_about`; the
-        defaults pass the alert's default thresholds where a second is enough for that, and `what` says where not.
+        defaults pass the alert's default thresholds where that takes less than a second (rates and gibibytes do not).
         Raises TimeoutError, and psycopg's errors.
         """
         with ExitStack() as way_back:
