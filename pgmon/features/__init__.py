@@ -7,6 +7,7 @@ from typing import Any
 from pgmon.feature import Feature
 from pgmon.features.archiver import ARCHIVER
 from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
+from pgmon.features.bloat import BLOAT, BLOAT_METHODS
 from pgmon.features.canary import CANARY_EXPLAIN, CANARY_SELECT
 from pgmon.features.checkpoints import CHECKPOINTS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
@@ -40,6 +41,7 @@ from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.throughput import THROUGHPUT
 from pgmon.features.transactions import SESSIONS, TRANSACTIONS
 from pgmon.features.wal import WAL
+from pgmon.features.wraparound import FREEZE, WRAPAROUND, WRAPAROUND_LIMITS
 from pgmon.features.xmin import XMIN
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
@@ -78,6 +80,11 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     SUBSCRIPTIONS,
     SUBSCRIPTION_ERRORS,
     FRESHNESS,
+    WRAPAROUND,
+    WRAPAROUND_LIMITS,
+    FREEZE,
+    BLOAT,
+    BLOAT_METHODS,
     PRIVILEGES,
     GRANTS,
     UP,
