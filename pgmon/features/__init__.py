@@ -10,6 +10,7 @@ from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
 from pgmon.features.bloat import BLOAT, BLOAT_METHODS
 from pgmon.features.canary import CANARY_EXPLAIN, CANARY_SELECT
 from pgmon.features.checkpoints import CHECKPOINTS
+from pgmon.features.collations import COLLATIONS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
 from pgmon.features.freshness import FRESHNESS
 from pgmon.features.io import IO
@@ -33,7 +34,9 @@ from pgmon.features.own import (
 from pgmon.features.prepared import PREPARED
 from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
+from pgmon.features.sequences import SEQUENCES, SEQUENCES_UNREADABLE
 from pgmon.features.slots import SLOT_STATUS, SLOTS
+from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.subscriptions import SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
@@ -85,6 +88,10 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     FREEZE,
     BLOAT,
     BLOAT_METHODS,
+    STALE_STATS,
+    SEQUENCES,
+    SEQUENCES_UNREADABLE,
+    COLLATIONS,
     PRIVILEGES,
     GRANTS,
     UP,
