@@ -12,6 +12,9 @@ from dataclasses import replace
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, gauge, kept, label, row
 
+DEAD_SHARE = "dead_share"  # what is left for a table that pgstattuple would have to read for too long
+DAY = 86400.0
+
 
 @row
 class Bloat:
@@ -39,6 +42,7 @@ class Method:
     relation: str = label("Table, as schema.name.")
     method: str = label("fsm_sample, pgstattuple_approx or dead_share.")
     present: int = gauge("pg_table_bloat_method_info", "1 for the method by which the waste of a table is known.")
+    estimate: Bloat = kept("The estimate.")
 
 
 def turns(look: Look) -> Params:
@@ -50,21 +54,24 @@ def turns(look: Look) -> Params:
 def estimates(now: Sequence[Bloat], before: Before[Bloat, Bloat] | None, config: Config) -> list[Bloat]:
     """Return all candidates, with the last estimate of those whose turn it was not, or that are locked."""
     prior = {b.oid: b for b in before.rows} if before else {}
-    elapsed = before.elapsed if before else 0.0
-    return [b if b.method else _carried(b, prior.get(b.oid), elapsed) for b in now]
+    return [_latest(b, prior.get(b.oid), before.elapsed if before else 0.0) for b in now]
 
 
-def _carried(now: Bloat, last: Bloat | None, elapsed: float) -> Bloat:
+def _latest(now: Bloat, last: Bloat | None, elapsed: float) -> Bloat:
+    """Return the estimate just made; where there is none, or only the dead rows are known now, the last one."""
     if last is None or last.age is None:
         return now
-    return replace(now, wasted=last.wasted, ratio=last.ratio, method=last.method, age=last.age + elapsed)
+    age = last.age + elapsed
+    poorer = now.method == DEAD_SHARE != last.method and age < DAY
+    if now.method and not poorer:
+        return now
+    return replace(now, wasted=last.wasted, ratio=last.ratio, method=last.method, age=age)
 
 
 def methods(now: Sequence[Bloat], before: Before[Bloat, Method] | None, config: Config) -> list[Method]:
-    """Say of each table how its waste is known, or was when its turn came last."""
-    prior = {m.relation: m.method for m in before.rows} if before else {}
-    known = [(b.relation, b.method or prior.get(b.relation)) for b in now]
-    return [Method(relation, method, 1) for relation, method in known if method]
+    """Say of each estimate how it was made."""
+    prior = Before(before.raw, [m.estimate for m in before.rows], before.elapsed) if before else None
+    return [Method(b.relation, b.method, 1, b) for b in estimates(now, prior, config) if b.method]
 
 
 BLOAT = Feature(
