@@ -238,6 +238,19 @@ def locked(server: Server, db: str, table: str, waiting: bool) -> Iterator[None]
 
 
 @newest_version
+@each_extension
+def test_what_it_locks_to_look_at_it_gives_back_at_once(server, rounds, extension):
+    left = "SELECT relation::regclass FROM pg_locks WHERE pid = pg_backend_pid() AND relation >= 16384"
+    with database(server, "turns", *small_tables(3), f"CREATE EXTENSION {extension}") as db:
+        rounds(db)
+        with server.connect("monitor", db) as session:
+            session.execute("BEGIN")
+            session.execute(rounds.agent.caches[Tier.HOURLY].latest.readings[BLOAT.name, db].sql)
+
+            assert session.execute(left).fetchall() == []
+
+
+@newest_version
 def test_a_table_that_pgstattuple_would_read_for_too_long_is_not_given_to_it(server, rounds):
     dear = "UPDATE pg_class SET relpages = 20000, relallvisible = 1000 WHERE relname = 'table02'"
     with database(server, "turns", *small_tables(3), "CREATE EXTENSION pgstattuple", dear) as db:
