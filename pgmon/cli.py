@@ -18,7 +18,7 @@ from waitress.server import create_server
 
 from pgmon import __version__, demo, logs, sqlfiles
 from pgmon.agent import GRACE, TIERS, Agent
-from pgmon.alerts import prometheus_rules
+from pgmon.alerts.prometheus import prometheus_rules
 from pgmon.config import Config, Loaded, load, require_dsn
 from pgmon.dsn import check_dsn
 from pgmon.errors import GuardError, Kind, PgmonError, QueryError, StartError
@@ -242,5 +242,5 @@ def run_demo(ctx: click.Context) -> None:
 @click.pass_obj
 def rules(path: Path | None) -> None:
     """Print the alerting rules for Prometheus, with the thresholds of the configuration."""
-    thresholds = load(path, os.environ).config.alerts.model_dump()
-    click.echo(yaml.safe_dump(prometheus_rules(FEATURES, thresholds), sort_keys=False, width=120), nl=False)
+    config = load(path, os.environ).config
+    click.echo(yaml.safe_dump(prometheus_rules(FEATURES, config), sort_keys=False, width=120), nl=False)
