@@ -41,7 +41,7 @@ class _Words(Formatter):
     """str.format with two formats more, `duration` and `bytes`; None is `?`, a text is one line."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        return getattr(args[0], str(key))
+        return getattr(args[0], str(key), None)  # no alert is lost for want of a word
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if value is None:
