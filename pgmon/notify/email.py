@@ -12,7 +12,7 @@ from email.utils import formatdate, make_msgid, parseaddr
 from html import escape
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pgmon.notify.line import Line, reason
+from pgmon.notify.line import SECONDS, Line, reason
 from pgmon.notify.notification import DeliveryError, Notification, line
 from pgmon.redact import plain
 
@@ -24,8 +24,8 @@ class Email:
 
     name = "email"
 
-    def __init__(self, url: str, block_private: bool) -> None:
-        self._url, self._block_private = urlsplit(url), block_private
+    def __init__(self, url: str, block_private: bool, seconds: float = SECONDS) -> None:
+        self._url, self._block_private, self._seconds = urlsplit(url), block_private, seconds
         query = parse_qs(self._url.query)
         self._from = plain(query["from"][0])
         self._to = [plain(to) for value in query["to"] for to in value.split(",")]
@@ -36,12 +36,14 @@ class Email:
         if self._served[0] is not notification:
             self._served = notification, set()
         left = [to for to in self._to if to not in self._served[1]]
-        with Line(self._block_private) as held:
+        with Line(self._block_private, self._seconds) as held:
             try:
                 refused = self._send(mail(notification, self._from, self._to), left, held)
             except smtplib.SMTPRecipientsRefused as exc:
                 refused = exc.recipients
             except smtplib.SMTPResponseException as exc:
+                if held.expired:  # what was cut off is no answer
+                    raise DeliveryError(reason(exc, held), again=True) from None
                 raise DeliveryError(f"SMTP {exc.smtp_code}", 400 <= exc.smtp_code < 500) from None
             except smtplib.SMTPNotSupportedError:
                 raise DeliveryError("the server offers no STARTTLS, or no login", again=False) from None

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers
 
 from pgmon import __version__
-from pgmon.notify.line import Line, reason
+from pgmon.notify.line import SECONDS, Line, reason
 from pgmon.notify.notification import DeliveryError
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -27,15 +27,17 @@ HEADERS = {"Content-Type": "application/json", "User-Agent": f"pgmon/{__version_
 class Post:
     """Sends JSON to one URL."""
 
-    def __init__(self, url: str, block_private: bool) -> None:
-        self._url, self._block_private = urlsplit(url), block_private
+    def __init__(self, url: str, block_private: bool, seconds: float = SECONDS) -> None:
+        self._url, self._block_private, self._seconds = urlsplit(url), block_private, seconds
 
     def __call__(self, payload: Mapping[str, Any] | None) -> str:
         """POST a payload (None: GET) and return the status. Raises DeliveryError."""
-        with Line(self._block_private) as line:
+        with Line(self._block_private, self._seconds) as line:
             try:
                 with closing(dialled(self._url, line)) as connection:
                     status, headers = self._answered(connection, payload)
+                if line.expired:  # http.client takes an end in the midst of the headers for their end
+                    raise TimeoutError
             except (OSError, HTTPError, HTTPException, ValueError) as exc:
                 raise DeliveryError(reason(exc, line), again=True) from None  # its own words may hold the URL
         if not 200 <= status < 300:

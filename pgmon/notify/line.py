@@ -57,7 +57,7 @@ def _embedded(address: Address) -> Address:
 class Line:
     """The sockets of one attempt. Timeouts of sockets end no drip: a timer shuts them down."""
 
-    def __init__(self, block_private: bool, seconds: float = SECONDS) -> None:
+    def __init__(self, block_private: bool, seconds: float) -> None:
         self._block_private, self.seconds = block_private, seconds
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._cut)
@@ -94,7 +94,7 @@ class Line:
         raise failure
 
     def _connected(self, sock: socket.socket, address: Any) -> socket.socket:
-        self._sockets.append(sock.dup())  # the same connection: TLS takes the descriptor of the other away
+        self._sockets += [sock, sock.dup()]  # the same connection twice: TLS takes the first's descriptor away
         if self.expired:
             raise TimeoutError
         sock.settimeout(self.seconds)

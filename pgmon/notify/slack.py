@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgmon.notify.http import Post
+from pgmon.notify.line import SECONDS
 from pgmon.notify.notification import Notification, line
 
 SIGNS = {"critical": ":red_circle:", "warning": ":large_yellow_circle:", "resolved": ":large_green_circle:"}
@@ -16,8 +17,8 @@ class Slack:
 
     name = "slack"
 
-    def __init__(self, url: str, block_private: bool) -> None:
-        self._post = Post(url, block_private)
+    def __init__(self, url: str, block_private: bool, seconds: float = SECONDS) -> None:
+        self._post = Post(url, block_private, seconds)
 
     def deliver(self, notification: Notification) -> str:
         """Send it. Raises DeliveryError."""

@@ -11,6 +11,7 @@ from typing import Any
 from pgmon.alerts.alert import Alert
 from pgmon.alerts.runbook import runbook
 from pgmon.notify.http import Post
+from pgmon.notify.line import SECONDS
 from pgmon.notify.notification import Notification
 
 MOST = 100  # alerts in a payload; the others are counted
@@ -22,8 +23,8 @@ class Webhook:
 
     name = "webhook"
 
-    def __init__(self, url: str, block_private: bool) -> None:
-        self._post = Post(url, block_private)
+    def __init__(self, url: str, block_private: bool, seconds: float = SECONDS) -> None:
+        self._post = Post(url, block_private, seconds)
 
     def deliver(self, notification: Notification) -> str:
         """Send it. Raises DeliveryError."""

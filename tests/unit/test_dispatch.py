@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -13,25 +12,9 @@ from pgmon.alerts.maintenance import is_maintenance
 from pgmon.config import Alerts, Maintenance
 from pgmon.notify.dispatch import Dispatcher
 from pgmon.notify.notification import MOST, Notification, Place
+from telling import alert
 
 GROUP, HOUR, DAY = 300.0, 3600.0, 86400.0
-
-
-def alert(name: str = "Dead", severity: Any = "warning", of: str = "t", **rest: Any) -> Alert:
-    made = {
-        "key": (name, "", (of,)),
-        "severity": severity,
-        "state": "firing",
-        "advisory": False,
-        "labels": {"cluster": "prod", "db": "app"},
-        "panel": "storage",
-        "message": f"{of} is dead",
-        "paste": "VACUUM",
-        "pids": frozenset(),
-        "since": 1.0,
-        "started": 2.0,
-    }
-    return Alert(**{**made, **rest})
 
 
 class Bench:
