@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 import yaml
 
-from pgmon.alerts.catalogue import INHIBITIONS, overridden
+from pgmon.alerts.catalogue import INHIBITIONS, overridden, unknown_names
 from pgmon.alerts.prometheus import prometheus_rules, promql
 from pgmon.alerts.runbook import FOLDER, runbook
 from pgmon.alerts.wording import worded
@@ -172,6 +172,20 @@ def test_a_rule_can_only_compare_exported_gauges():
 def test_a_rule_can_only_choose_by_labels():
     with pytest.raises(ValueError, match="chooses by \\['rows'\\]"):
         feature("dead", Tier.STORAGE, Dead, rules=(Rule("X", (Is("rows", ("1",)), Over("rows", 1)), 0, ""),))
+
+
+def test_names_of_no_alert_are_found():
+    alerts = {"disabled": ("DeadRows", "DeadRow"), "overrides": {"Nothing": {}}, "ignore": ({"alert": "Never"},)}
+
+    assert unknown_names([LITERAL_DEAD], Config.model_validate({"alerts": alerts}).alerts) == [
+        "DeadRow",
+        "Never",
+        "Nothing",
+    ]
+
+
+def test_the_defaults_name_no_unknown_alert():
+    assert unknown_names([], Config.model_validate({}).alerts) == []
 
 
 # --- the rules there are ----------------------------------------------------------------------------------------------
