@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -43,49 +43,49 @@ class Met:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Look:
     """What a snapshot knows of a feature now."""
 
-    feature: Feature[Any, Any]
-    snapshot: Snapshot | None
-    now: float
-    max_stale: float
-    readings: Mapping[str, Reading] = field(default_factory=dict)  # by database
-
-    @classmethod
-    def at(cls, feature: Feature[Any, Any], snapshot: Snapshot | None, now: float, max_stale: float) -> Look:
-        """Look at a feature."""
+    def __init__(self, feature: Feature[Any, Any], snapshot: Snapshot | None, now: float, max_stale: float) -> None:
+        self.feature, self.now = feature, now
+        self._snapshot, self._max_stale = snapshot, max_stale
         readings = snapshot.readings.values() if snapshot else ()
-        return cls(feature, snapshot, now, max_stale, {r.db: r for r in readings if r.feature is feature})
+        self._readings = {r.db: r for r in readings if r.feature is feature}
+        marks = [name for name, column in columns(feature.row).items() if column.role == "mark"]
+        self._marked = {
+            (r.db, labels_of(feature, row)): getattr(row, name)
+            for name in marks
+            for r in self._readings.values()
+            for row in r.rows
+            if getattr(row, name)
+        }
+
+    @property
+    def known(self) -> list[str]:
+        """The databases of which everything is known."""
+        return [db for db in self._readings if not self.trouble(db)]
 
     def trouble(self, db: str) -> str:
         """Return why nothing is known of a database, '' when all is. What does not exist any more is known well."""
-        reading = self.readings.get(db)
+        reading = self._readings.get(db)
         if reading is None:
-            failure = self.snapshot.failure if self.snapshot else None
-            return "not read yet" if self.snapshot is None else str(failure.kind) if failure else ""
+            failure = self._snapshot.failure if self._snapshot else None
+            return "not read yet" if self._snapshot is None else str(failure.kind) if failure else ""
         if reading.failure is not None:
             return "" if reading.failure in ABSENT else str(reading.failure)
-        return "" if reading.alive(self.now, self.max_stale) else "stale"
+        return "" if reading.alive(self.now, self._max_stale) else "stale"
 
     def rows(self) -> Iterator[tuple[Reading, Any]]:
-        """Yield the rows of good readings that say nothing of not having been read themselves."""
-        for db, reading in self.readings.items():
-            if reading.failure is None and not self.trouble(db):
-                yield from ((reading, row) for row in reading.rows if not self._mark(row))
+        """Yield the rows of good readings, without those that say that they could not be read themselves."""
+        for db in self.known:
+            if (reading := self._readings[db]).failure is None:
+                for row in reading.rows:
+                    if not self._marked or (db, labels_of(self.feature, row)) not in self._marked:
+                        yield reading, row
 
     def doubt(self, key: Key) -> str:
         """Return why nothing is known of a key, '' when it is known not to be met."""
-        _, db, labels = key
-        if trouble := self.trouble(db):
-            return trouble
-        rows = self.readings[db].rows if db in self.readings else ()
-        return next((m for row in rows if (m := self._mark(row)) and labels_of(self.feature, row) == labels), "")
-
-    def _mark(self, row: Any) -> str:
-        names = (name for name, column in columns(self.feature.row).items() if column.role == "mark")
-        return next((reason for name in names if (reason := getattr(row, name))), "")
+        return self.trouble(key[1]) or self._marked.get(key[1:], "")
 
 
 class Engine:
@@ -106,9 +106,9 @@ class Engine:
         """Judge what is known now."""
         now, before = self._clock.monotonic(), self.alerts
         for feature, rules in self._catalogue:
-            look = Look.at(feature, snapshots.get(feature.tier), now, self._max_stale(feature.tier))
+            look = Look(feature, snapshots.get(feature.tier), now, self._max_stale(feature.tier))
             self._cases[feature] = dict(self._judged(rules, look, self._cases[feature]))
-            self._seen |= {(feature.name, db) for db in look.readings if not look.trouble(db)}
+            self._seen |= {(feature.name, db) for db in look.known}
         self.alerts = inhibited({alert.key: alert for alert in self._made(now, snapshots)})
         self._remember(before)
 

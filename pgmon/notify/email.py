@@ -26,7 +26,7 @@ class Email:
 
     def __init__(self, url: str, block_private: bool, seconds: float = SECONDS) -> None:
         self._url, self._block_private, self._seconds = urlsplit(url), block_private, seconds
-        query = parse_qs(self._url.query)
+        query = parse_qs(self._url.query.replace("+", "%2B"))  # which is a space in forms, and a plus in addresses
         self._from = plain(query["from"][0])
         self._to = [plain(to) for value in query["to"] for to in value.split(",")]
         self._served: tuple[Notification | None, set[str]] = (None, set())

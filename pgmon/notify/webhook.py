@@ -66,7 +66,8 @@ def _alert(alert: Alert, base: str) -> dict[str, Any]:
         "startsAt": _moment(alert.started),
         "endsAt": _moment(alert.ended),
         "generatorURL": link,
-        "fingerprint": hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16],
+        # Without the severity: a critical alert that becomes a warning is the same one.
+        "fingerprint": hashlib.sha256(json.dumps([alert.name, alert.labels], sort_keys=True).encode()).hexdigest()[:16],
     }
 
 

@@ -6,13 +6,14 @@ import email.policy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from pgmon.notify.email import Email, mail
-from pgmon.notify.notification import DeliveryError
+from pgmon.notify.notification import DeliveryError, Place
 from servers import free_port
 from telling import HOSTILE, alert, drip, hang, listening, notification
 
@@ -84,6 +85,12 @@ def test_a_mail_has_two_parts_and_says_all(box, port):
         body = message.get_body([part]).get_content()
         for words in ("t is dead", "VACUUM;", "https://pgmon.example.com/alerts/Dead"):
             assert words in body
+
+
+def test_a_plus_in_an_address_is_a_plus(box, port):
+    sender(port, "ops+db@example.com").deliver(notification())
+
+    assert box.mails[0][0] == ["ops+db@example.com"]
 
 
 def test_a_mail_goes_over_tls(box, port):
@@ -193,10 +200,6 @@ def test_names_are_text_in_every_part():
 
 
 def test_a_cluster_cannot_break_the_subject():
-    from dataclasses import replace
-
-    from pgmon.notify.notification import Place
-
     hostile = replace(notification(), place=Place(HOSTILE, "", ""))
 
     assert "\n" not in mail(hostile, "pgmon@example.com", ["dba@example.com"])["Subject"]

@@ -10,7 +10,7 @@ from pytest_httpserver import HTTPServer
 from pgmon.notify import Heartbeat
 from pgmon.notify.notification import DeliveryError
 from pgmon.notify.slack import Slack
-from pgmon.notify.webhook import Webhook
+from pgmon.notify.webhook import Webhook, payload
 from servers import free_port
 from telling import HOSTILE, alert, drip, hang, listening, notification
 
@@ -80,11 +80,11 @@ def test_slack_counts_what_it_does_not_list(httpserver):
 
 
 def test_a_webhook_gets_the_payload_of_alertmanager(httpserver):
-    payload = received(httpserver, base="https://pgmon.example.com/")
+    message = received(httpserver, base="https://pgmon.example.com/")
 
-    [told] = payload.pop("alerts")
+    [told] = message.pop("alerts")
     labels = {"alertname": "Dead", "severity": "warning", "cluster": "prod", "db": "app", "relation": "t"}
-    assert payload == {
+    assert message == {
         "version": "4",
         "groupKey": '{}:{"alertname": "Dead"}',
         "truncatedAlerts": 0,
@@ -101,18 +101,16 @@ def test_a_webhook_gets_the_payload_of_alertmanager(httpserver):
 
 
 def test_a_webhook_hears_of_the_end(httpserver):
-    payload = received(httpserver, resolved=(alert(state="resolved", ended=9.0),))
+    message = received(httpserver, resolved=(alert(state="resolved", ended=9.0),))
 
-    assert (payload["status"], payload["alerts"][0]["status"]) == ("resolved", "resolved")
-    assert payload["alerts"][0]["endsAt"] == "1970-01-01T00:00:09Z"
+    assert (message["status"], message["alerts"][0]["status"]) == ("resolved", "resolved")
+    assert message["alerts"][0]["endsAt"] == "1970-01-01T00:00:09Z"
 
 
-def test_the_fingerprint_is_that_of_the_labels():
-    from pgmon.notify.webhook import payload
-
+def test_the_fingerprint_is_that_of_the_labels_whatever_the_severity():
     first, later, other = (
         payload(notification(a))["alerts"][0]["fingerprint"]
-        for a in (alert(), alert(message="worse", started=9.0), alert(of="u"))
+        for a in (alert(), alert(severity="critical", started=9.0), alert(of="u"))
     )
     assert first == later != other
 

@@ -156,6 +156,10 @@ def test_more_than_ten_messages_are_one_digest_the_gravest_first(bench):
     assert (message.firing[0].name, message.more) == ("Worst", "and 1 more")
 
 
+def test_the_gravest_message_goes_first(bench):
+    assert [m.group for m in bench.tick(alert("A"), alert("B", "critical"), alert("C"))] == ["B", "A", "C"]
+
+
 def test_ten_messages_are_ten(bench):
     assert len(bench.tick(*(alert(f"A{n}") for n in range(10)))) == 10
 

@@ -218,6 +218,10 @@ def test_a_row_that_is_marked_is_unknown_and_the_others_are_not():
     assert {name: (a.state, a.unknown) for name, a in bench.alerts.items()} == {"a": ("unknown", "locked")}
 
 
+def test_a_row_that_is_marked_fires_nothing_whatever_it_says():
+    assert Bench().tick(table(dead=50.0, unread="locked")) == {}
+
+
 def test_a_value_that_is_not_there_meets_nothing():
     bench = Bench()
     bench.tick(table())
