@@ -17,7 +17,7 @@ from pgmon.errors import Kind, QueryError
 from pgmon.facts import Facts
 from pgmon.feature import Feature, Params, Tier
 from pgmon.session import Backoff, Pool, Session, query_error
-from pgmon.sqlfiles import choose, fill, schemas, variants
+from pgmon.sqlfiles import choose, fill, names, variants
 
 POLL = 0.05  # seconds between two looks at whether the pool's connect has failed
 
@@ -38,7 +38,9 @@ class Door:
         limits: Mapping[Tier, str],
         connect_timeout: float,
         monotonic: Callable[[], float],
+        canary_table: str = "",
     ) -> None:
+        self._canary_table = canary_table
         self._dsn, self._limits, self._now = dsn, limits, monotonic
         self._connect_timeout = max(2, round(connect_timeout))
         self.home = home_database(dsn)
@@ -85,7 +87,7 @@ class Door:
 
     def ask(self, feature: Feature[Any, Any], facts: Facts, params: Params, deadline: float) -> tuple[str, list[Any]]:
         """Send the feature's statement in the database of `facts`; return its text and its rows. Raises QueryError."""
-        sql = fill(choose(feature.name, facts).text, params, schemas(facts))
+        sql = fill(choose(feature.name, facts).text, params, names(facts, self._canary_table))
         described, records = self._query(facts.db, feature.tier, sql, deadline)
         shape.check(feature.name, feature.raw, described)
         return sql, [feature.raw(*record) for record in records]

@@ -36,6 +36,11 @@ class Facts:
         )
 
     @property
+    def began(self) -> float:
+        """When its counters began, seconds since 1970: a crash of one process restarts all but the postmaster."""
+        return max(self.start_time, self.checkpointer_start or 0.0)
+
+    @property
     def version(self) -> tuple[int, ...]:
         """The release as numbers: (16, 4)."""
         return divmod(self.server_version_num, 10000)

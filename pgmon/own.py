@@ -18,12 +18,16 @@ from pgmon.errors import Kind, QueryError
 from pgmon.exposition import Exposition
 from pgmon.feature import Feature, Tier
 from pgmon.features import own
+from pgmon.features.canary import PROBES
+from pgmon.findings import SEVERITIES
 from pgmon.guard import Guard
 from pgmon.notify import Notifier
 from pgmon.notify.sender import Sender
+from pgmon.remedy import remedy
 from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
 
 NEWEST = 18  # the newest major version that the tests run on
+SHOWN = 20  # databases named where a feature could not be read
 LATE = 2.0  # a loop is off its schedule when nothing has landed for so many intervals
 
 
@@ -55,14 +59,16 @@ class Own:
         self, latest: Mapping[Tier, Snapshot], now: float
     ) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
         by_feature = list(_by_feature(latest))
+        role = next((s.facts.role for s in latest.values() if s.facts), "")
         yield own.UP, [own.Up(int(self.is_up(now)))]
         yield own.DOWN, list(self._down(now))
         yield own.CHANGED, [self._changed(now)]
+        yield from self._server(latest.get(Tier.HOT_PATH), now)
         yield own.CONNECT_ERRORS, [own.ConnectError(t.kind, 1) for t in [self.door.trouble] if t]
         yield own.LOOPS, [self._loop(tier, latest.get(tier), now) for tier in self.caches]
         yield own.COLLECTORS, [_collector(feature, its) for feature, its in by_feature]
-        yield own.CHECKS, [own.Check(feature.name, status(its), 1) for feature, its in by_feature]
-        yield own.COVERAGE, [_coverage([r for _, its in by_feature for r in its])]
+        yield own.CHECKS, [coverage(feature, its, role) for feature, its in by_feature]
+        yield own.COVERAGE, [_lost([r for _, its in by_feature for r in its])]
         yield own.CONNECTS, [own.Connects(self.door.connects, self.door.kills)]
         yield own.DEGRADED, [own.Degraded(reason, 1) for reason in self.degraded()]
         yield own.SERIES, [own.Series(self.exposition.size)]
@@ -75,6 +81,14 @@ class Own:
         yield own.ALERT_HISTORY, [past(alert, wall) for alert in reversed(self.engine.history)]
         yield own.NOTIFICATIONS, [_channel(sender) for sender in self.notifier.senders]
         yield own.BUILD, [own.Build(__version__, platform.python_version(), 1)]
+
+    def _server(self, hot: Snapshot | None, now: float) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
+        """Yield what the latest flight saw of the server, unless that is too long ago."""
+        seen = [hot.facts] if hot and hot.facts and self.is_up(now) else []
+        yield own.SERVER, [own.Server(f.began, f.start_time, f.timeline, int(f.in_recovery)) for f in seen]
+        yield own.SERVER_INFO, [own.ServerInfo(f"{f.version[0]}.{f.version[1]}", f.system_identifier, 1) for f in seen]
+        answered = {r.feature: r.seconds for r in hot.readings.values() if r.failure is None} if hot and seen else {}
+        yield own.CANARY, [own.Canary(probe, answered[f]) for probe, f in PROBES.items() if f in answered]
 
     def is_up(self, now: float) -> bool:
         """Tell whether the latest flight of the hot path met the server, and was not too long ago."""
@@ -93,6 +107,7 @@ class Own:
         return [
             *(["not_shielded"] if facts and not facts.shielded else []),
             *(["not_enforced"] if not self.enforced else []),
+            *(["privileges_unknown"] if self.guard.unknown else []),
             *(["untested_version"] if facts and facts.version[0] > NEWEST else []),
             *(f"over_budget_{t}" for t, s in snapshots.items() if s and s.seconds > self.cadences[t].budget),
         ]
@@ -130,8 +145,7 @@ class Own:
 
     def _findings(self) -> list[tuple[str, int]]:
         found = self.guard.findings
-        severities = ("refuse", "warn", "info")
-        return [] if found is None else [(s, sum(f.severity == s for f in found)) for s in severities]
+        return [] if found is None else [(s, sum(f.severity == s for f in found)) for s in SEVERITIES]
 
 
 def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, Any], list[Reading]]]:
@@ -143,8 +157,23 @@ def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, 
 
 
 def status(readings: Sequence[Reading]) -> str:
-    """Return 'ok', or the failure of a feature in the first database that has one."""
-    return next((str(r.failure) for r in readings if r.failure), "ok")
+    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only."""
+    found = {str(r.failure or "ok") for r in readings}
+    return found.pop() if len(found) == 1 else "degraded"
+
+
+def coverage(feature: Feature[Any, Any], readings: Sequence[Reading], role: str) -> own.Check:
+    """Return what was seen of a feature: where it was not, why, and what to do; the first failure stands for all."""
+    failed = [r for r in readings if r.failure]
+    first = next(iter(failed), None)
+    return own.Check(
+        check=feature.name,
+        status=status(readings),
+        present=1,
+        databases=", ".join(sorted(r.db for r in failed)[:SHOWN]),
+        why=first.message if first else "",
+        remedy=remedy(first.failure, first.message, role, feature.tier) if first and first.failure else "",
+    )
 
 
 def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.Collector:
@@ -153,7 +182,7 @@ def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.C
     return own.Collector(feature.name, int(worked), sum(read) if read else None)
 
 
-def _coverage(readings: Sequence[Reading]) -> own.Coverage:
+def _lost(readings: Sequence[Reading]) -> own.Coverage:
     """Tell what could be read once and cannot be any more."""
     lost = [r for r in readings if r.taken is not None and r.failure in (Kind.DENIED, Kind.MISSING)]
     names = sorted({r.feature.name for r in lost})

@@ -29,6 +29,7 @@ def check(name: str, row: type, described: Described) -> None:
     A type that Python would take for another one counts: a numeric must never become a Decimal in JSON.
     """
     expected = _fields(row)
+    described = [(name.replace(" ", "_").lower(), oid) for name, oid in described]  # EXPLAIN's column is "QUERY PLAN"
     names = [name for name, _ in described]
     if names != list(expected):
         raise QueryError(Kind.BUG, f"sql/{name}: the columns are {names}, {row.__name__} has {list(expected)}")

@@ -16,6 +16,7 @@ from pgmon.errors import Kind, QueryError
 from pgmon.facts import Facts
 
 FOLDER = Path(__file__).parent / "sql"
+CANARY_TABLE = "pg_catalog.pg_am"  # a page that everybody may read
 EXTENSIONS = {"pgss": "pg_stat_statements"}  # short names of extensions, in file names and variables
 # The version of pg_stat_statements that each major version ships.
 PGSS = {12: "1.7", 13: "1.8", 14: "1.9", 15: "1.10", 16: "1.10", 17: "1.11", 18: "1.12"}
@@ -90,10 +91,10 @@ def usable(name: str, facts: Facts) -> str:
 
     Raises QueryError where the server is too old, or lacks an extension.
     """
-    text, found = choose(name, facts).text, schemas(facts)
+    text, found = choose(name, facts).text, names(facts)
     for token in _TOKEN.finditer(text):
         if token["name"]:
-            _schema(token["name"], found)
+            _identifier(token["name"], found)
     return text
 
 
@@ -116,14 +117,20 @@ def assumed(major: int) -> Facts:
     )
 
 
-def schemas(facts: Facts) -> dict[str, str]:
-    """Return the schema of each installed extension under its name and its short name."""
-    found = {name: schema for name, (_, schema) in facts.extensions.items()}
+def names(facts: Facts, canary_table: str = "") -> dict[str, str]:
+    """Return what identifiers in statements stand for: the schema of each extension, and the table of the canary.
+
+    >>> names(assumed(16), "app.t")
+    {'canary_schema': 'app', 'canary_table': 't', 'pg_stat_statements': 'public', 'pgss': 'public'}
+    """
+    schema, _, table = (canary_table or CANARY_TABLE).rpartition(".")
+    found = {"canary_schema": schema or "public", "canary_table": table}
+    found |= {name: schema for name, (_, schema) in facts.extensions.items()}
     return found | {alias: found[name] for alias, name in EXTENSIONS.items() if name in found}
 
 
-def fill(sql: str, values: Mapping[str, int | Sequence[int]], schemas: Mapping[str, str]) -> str:
-    """Fill psql variables: `:n` an integer, `:ids` an array, `:"pgss"` the schema of an extension.
+def fill(sql: str, values: Mapping[str, int | Sequence[int]], names: Mapping[str, str]) -> str:
+    """Fill psql variables: `:n` an integer, `:ids` an array, `:"pgss"` the schema of an extension or another name.
 
     Raises QueryError of kind 'missing_extension' for an extension that is not there.
 
@@ -134,16 +141,16 @@ def fill(sql: str, values: Mapping[str, int | Sequence[int]], schemas: Mapping[s
     def one(token: re.Match[str]) -> str:
         if token["kept"]:
             return token["kept"]
-        return _schema(token["name"], schemas) if token["name"] else _value(values[token["value"]])
+        return _identifier(token["name"], names) if token["name"] else _value(values[token["value"]])
 
     return _TOKEN.sub(one, sql)
 
 
-def _schema(alias: str, schemas: Mapping[str, str]) -> str:
-    if alias not in schemas:
+def _identifier(alias: str, names: Mapping[str, str]) -> str:
+    if alias not in names:
         name = EXTENSIONS.get(alias, alias)
         raise QueryError(Kind.MISSING, f"the extension {name} is not in this database: CREATE EXTENSION {name}")
-    return '"' + schemas[alias].replace('"', '""') + '"'
+    return '"' + names[alias].replace('"', '""') + '"'
 
 
 def _value(value: int | Sequence[int]) -> str:

@@ -14,6 +14,37 @@ class Up:
 
 
 @row
+class Server:
+    """The server that is watched, as the latest look at it was."""
+
+    incarnation: float = gauge(
+        "pg_incarnation_timestamp_seconds",
+        "When the counters of this server began: its start, or the crash of a process that came later.",
+        "seconds",
+    )
+    start_time: float = gauge("pg_start_time_seconds", "When the postmaster started.", "seconds")
+    timeline: int = gauge("pg_timeline", "Timeline; it grows with every promotion.")
+    in_recovery: int = gauge("pg_in_recovery", "1 on a standby.")
+
+
+@row
+class ServerInfo:
+    """What runs there."""
+
+    version: str = label("Version of the server.")
+    system_identifier: str = label("Identifier of the cluster, the same on its standbys.")
+    present: int = gauge("pg_server_info", "1, with what the server is as labels.")
+
+
+@row
+class Canary:
+    """How long questions take that are always the same, with the way there and back."""
+
+    probe: str = label("select: SELECT 1; explain: a small plan, made and run.")
+    seconds: float = gauge("pgmon_canary_seconds", "Time that a question takes which is always the same.", "seconds")
+
+
+@row
 class Down:
     """Why the server is not seen, and for how long."""
 
@@ -89,10 +120,13 @@ class Check:
     """What could be seen and what could not: unknown is never zero."""
 
     check: str = label("Feature.")
-    status: str = label("ok, or why it could not be read.")
+    status: str = label("ok, degraded where some databases could not be read, else why it could not be read.")
     present: int = gauge(
         "pgmon_check_status", "1 for the present status of a feature: ok, or why it could not be read."
     )
+    databases: str = detail("Databases where it could not be read; '' where it is the server's or all is well.")
+    why: str = detail("Why it could not be read, in the server's words where they are safe.")
+    remedy: str = detail("What to do about it.")
 
 
 @row
@@ -212,6 +246,9 @@ class Build:
 
 
 UP = feature("up", Tier.AGENT, Up, panel="status")
+SERVER = feature("server", Tier.AGENT, Server, panel="status")
+SERVER_INFO = feature("server_info", Tier.AGENT, ServerInfo, panel="status")
+CANARY = feature("canary", Tier.AGENT, Canary, panel="status")
 CONNECT_ERRORS = feature("connect_errors", Tier.AGENT, ConnectError, panel="status")
 # What is between a client and an answer; a server that is saturated, or that refuses our login, is there.
 DOWN = feature(

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Look, Params, Tier, counter, detail, gauge, label, row
+from pgmon.feature import Before, Feature, Look, Params, Tier, counter, detail, feature, gauge, label, row
 from pgmon.quantile import mixture
 from pgmon.rates import grown, sticky
 from pgmon.redact import SHOWN, plain, redact
@@ -85,6 +85,15 @@ class Text:
 
     queryid: str = label("queryid of pg_stat_statements.")
     query: str = detail("Text.")
+
+
+@row
+class Health:
+    """How full pg_stat_statements is: at its limit the statements that ran least are forgotten."""
+
+    entries: int = gauge("pg_stmt_entries", "Entries in pg_stat_statements.")
+    entries_max: int | None = gauge("pg_stmt_entries_max", "The setting pg_stat_statements.max.")
+    dealloc: int | None = counter("pg_stmt_dealloc_total", "Times that the least used entries were evicted (14+).")
 
 
 SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid"))
@@ -193,3 +202,4 @@ STATEMENTS = Feature("statements", Tier.WORKLOAD, Counters, Statement, top, pane
 LATENCY = Feature("latency", Tier.WORKLOAD, Counters, Latency, latency, of=STATEMENTS, panel="overview")
 COST = Feature("cost", Tier.WORKLOAD, Counters, Cost, cost, of=STATEMENTS, panel="status")
 TEXTS = Feature("statement_texts", Tier.WORKLOAD, Text, Text, texts, ask=unknown, panel="queries")
+HEALTH = feature("statements_health", Tier.WORKLOAD, Health, panel="queries")

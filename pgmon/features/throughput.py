@@ -27,6 +27,8 @@ class Throughput:
     xact_rollback: int = counter("pg_xact_rollback_total", "Transactions rolled back.")
     blks_hit: int = counter("pg_blks_hit_total", "Blocks found in the shared buffers.")
     blks_read: int = counter("pg_blks_read_total", "Blocks read from outside the shared buffers.")
+    temp_bytes: int = counter("pg_temp_bytes_total", "Temporary files written, counted when a file is closed.", "bytes")
+    temp_files: int = counter("pg_temp_files_total", "Temporary files written, counted when a file is closed.")
     deadlocks: int = counter("pg_deadlocks_total", "Deadlocks.")
     conflicts: int = counter("pg_conflicts_total", "Statements cancelled for a conflict with recovery.")
     checksum_failures: int | None = counter(

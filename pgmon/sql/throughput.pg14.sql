@@ -6,6 +6,8 @@ SELECT /* pgmon:throughput */
        s.xact_rollback AS xact_rollback,
        s.blks_hit AS blks_hit,
        s.blks_read AS blks_read,
+       s.temp_bytes AS temp_bytes,
+       s.temp_files AS temp_files,
        s.deadlocks AS deadlocks,
        s.conflicts AS conflicts,
        s.checksum_failures AS checksum_failures,

@@ -13,6 +13,7 @@ import servers
 from conftest import require
 from fakes import ShiftedTime
 from pgmon.agent import Agent
+from pgmon.incidents import sessions
 from pgmon.web import create_app
 from running import value
 from servers import Server
@@ -88,6 +89,23 @@ def test_a_blocked_session_is_told_once_and_so_is_its_end(server, httpserver):
     [past] = duty.agent.engine.history
     [_, tree] = past.evidence
     assert (tree.feature, [node["pid"] for node in tree.data()]) == ("blocking", list(pids))
+
+
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+def test_one_incident_is_one_message_though_three_rules_fire(server, httpserver):
+    soon = dict.fromkeys(("ALERTS_BLOCKED_WARN_S", "ALERTS_IDLE_TXN_WARN_S", "ALERTS_LONG_TXN_WARN_S"), "0.1")
+    with on_duty(server, httpserver, **soon) as duty:
+        with sessions.lock_queue.on(server.dsn(dbname="app")):
+            told = duty.watch(60)
+            firing = {alert.name: alert.inhibited_by for alert in duty.agent.engine.alerts.values()}
+        ended = duty.watch(GROUP)
+
+    assert firing == {
+        "BlockedSessions": "",
+        "IdleInTransaction": "BlockedSessions",
+        "LongTransaction": "BlockedSessions",
+    }
+    assert (told, ended) == (["firing warning BlockedSessions"], ["resolved warning BlockedSessions"])
 
 
 @pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)

@@ -12,7 +12,7 @@ import servers
 from pgmon import sqlfiles
 from pgmon.agent import TIERS
 from pgmon.db import Door, limits_statement
-from pgmon.errors import Kind
+from pgmon.errors import Kind, QueryError
 from pgmon.feature import Role, Tier
 from pgmon.features import FEATURES
 
@@ -52,17 +52,27 @@ def asked(door, feature):
     return door.ask(feature, door.facts("", feature.tier, deadline), PARAMS, deadline)
 
 
+def asked_where_it_exists(door, feature, major):
+    """Return what `asked` does; skip the test where the server is too old to have such a thing, and says so."""
+    least = sqlfiles.variants(feature.name)[0].least[0]
+    if major >= least:
+        return asked(door, feature)
+    with pytest.raises(QueryError, match=f"needs PostgreSQL {least}; this server is {major}"):
+        asked(door, feature)
+    pytest.skip(f"This needs PostgreSQL {least}, not {major}.")
+
+
 @each_feature
-def test_a_statement_returns_the_fields_of_its_row(door, feature):
-    sql, rows = asked(door, feature)
+def test_a_statement_returns_the_fields_of_its_row(door, feature, pg_version):
+    sql, rows = asked_where_it_exists(door, feature, pg_version)
 
     assert f"/* pgmon:{feature.name} */" in sql
     assert {type(row) for row in rows} <= {feature.raw}
 
 
 @each_feature
-def test_a_standby_understands_every_statement(standby_door, feature):
-    sql, rows = asked(standby_door, feature)
+def test_a_standby_understands_every_statement(standby_door, feature, pg_version):
+    sql, rows = asked_where_it_exists(standby_door, feature, pg_version)
 
     assert f"/* pgmon:{feature.name} */" in sql
     assert {type(row) for row in rows} <= {feature.raw}
@@ -113,24 +123,29 @@ def of_standby(standby):
     return readings_of(standby.dsn("monitor"))
 
 
-def failures(readings, role):
-    """Return what failed, except what holds on the other kind of server only."""
-    applicable = [r for r in readings if r.feature.role in (Role.ANY, role)]
+def exists(feature, major):
+    """Tell whether a server has what a feature is about."""
+    return sqlfiles.variants((feature.of or feature).name)[0].least[0] <= major
+
+
+def failures(readings, role, major):
+    """Return what failed, except what holds on the other kind of server, or on later ones, only."""
+    applicable = [r for r in readings if r.feature.role in (Role.ANY, role) and exists(r.feature, major)]
     return {(r.feature.name, r.db): (r.failure, r.message) for r in applicable if r.failure}
 
 
-def test_no_reading_of_a_primary_fails(of_primary):
-    assert failures(of_primary, Role.PRIMARY) == {}
+def test_no_reading_of_a_primary_fails(of_primary, pg_version):
+    assert failures(of_primary, Role.PRIMARY, pg_version) == {}
 
 
-def test_no_reading_of_a_standby_fails(of_standby):
-    assert failures(of_standby, Role.STANDBY) == {}
+def test_no_reading_of_a_standby_fails(of_standby, pg_version):
+    assert failures(of_standby, Role.STANDBY, pg_version) == {}
 
 
-def test_every_feature_is_read(of_primary, of_standby):
+def test_every_feature_is_read(of_primary, of_standby, pg_version):
     read = {r.feature.name for r in (*of_primary, *of_standby) if r.taken is not None}
 
-    assert read == {f.name for f in FEATURES if f.tier is not Tier.AGENT}
+    assert read == {f.name for f in FEATURES if f.tier is not Tier.AGENT and exists(f, pg_version)}
 
 
 def absent(readings):

@@ -21,6 +21,7 @@ from servers import Server
 HOUR = {Tier.HOT_PATH: 15, Tier.WORKLOAD: 60, Tier.STORAGE: 600, Tier.HOURLY: 3600}  # seconds between refreshes
 NAMES = sorted({path.name.split(".")[0] for path in sqlfiles.FOLDER.glob("*.sql")})
 
+TWICE = {"canary_explain": 2}  # from 14 on, with pg_stat_statements.track = all, what is explained is an entry, too
 ENTRIES = """
 SELECT d.datname, s.queryid, s.query, s.calls
   FROM pg_stat_statements AS s
@@ -87,7 +88,7 @@ def test_after_an_hour_every_sql_file_has_one_entry_in_a_database_at_most(hour):
     entries, _ = hour
 
     counted = Counter((db, marker(text)) for db, _, text, _ in entries)
-    assert {entry: n for entry, n in counted.items() if n > 1} == {}
+    assert {(db, file): n for (db, file), n in counted.items() if n > TWICE.get(file, 1)} == {}
 
 
 @pytest.mark.slow
@@ -130,7 +131,7 @@ def filled(server: Server, db: str) -> Iterator[tuple[str, str]]:
     values = Values(queryids=[1, 2], statement_timeout_ms=5000, lock_timeout_ms=500)
     for name in NAMES:
         try:
-            yield name, sqlfiles.fill(sqlfiles.choose(name, facts).text, values, sqlfiles.schemas(facts))
+            yield name, sqlfiles.fill(sqlfiles.choose(name, facts).text, values, sqlfiles.names(facts))
         except QueryError as exc:
             if exc.kind not in (Kind.UNSUPPORTED, Kind.MISSING):
                 raise

@@ -22,6 +22,8 @@ ASKED = {f.name for f in FEATURES if f.of is None and f.tier is not Tier.AGENT}
 NO_FEATURE = {"facts", "session"}  # what every flight asks first, and what a session is told
 FILES = sorted(sqlfiles.FOLDER.glob("*.sql"))
 
+SCHEMAS = {"pg_catalog", "extension"}
+NAMES = {"pgss": "extension", "canary_schema": "pg_catalog", "canary_table": "pg_am"}
 MAJORS = tuple(sqlfiles.PGSS)
 PGSS = ("1.7", "1.8", "1.9", "1.10", "1.11", "1.12")
 # Whatever the server ships, or any older version that an upgrade by pg_upgrade left behind, or none.
@@ -31,7 +33,10 @@ SERVERS = [
 
 # They read, and return at once: nothing is signalled, reset, written, locked, slept or fetched from a file.
 READING = {
+    "acldefault",
     "aclexplode",
+    "age",
+    "array_agg",
     "count",
     "current_database",
     "current_setting",
@@ -41,29 +46,42 @@ READING = {
     "jsonb_build_array",
     "jsonb_object_agg",
     "left",
+    "max",
+    "min",
     "now",
+    "pg_backend_pid",
     "pg_blocking_pids",
     "pg_control_checkpoint",
     "pg_control_system",
     "pg_current_wal_lsn",
     "pg_has_role",
+    "pg_identify_object",
     "pg_is_in_recovery",
     "pg_is_wal_replay_paused",
     "pg_last_wal_receive_lsn",
     "pg_last_wal_replay_lsn",
     "pg_last_xact_replay_timestamp",
+    "pg_ls_archive_statusdir",
+    "pg_ls_tmpdir",
+    "pg_ls_waldir",
     "pg_postmaster_start_time",
+    "pg_size_bytes",
     "pg_stat_get_dead_tuples",
     "pg_stat_get_last_analyze_time",
     "pg_stat_get_last_autoanalyze_time",
     "pg_stat_get_last_autovacuum_time",
     "pg_stat_get_last_vacuum_time",
     "pg_stat_statements",
+    "pg_stat_statements_info",
     "pg_wal_lsn_diff",
     "pg_walfile_name",
+    "quote_ident",
     "row_number",
+    "string_agg",
     "substr",
+    "substring",
     "sum",
+    "to_jsonb",
     "unnest",
 }
 SETTING = {"set_config"}  # of our own session
@@ -130,18 +148,24 @@ def test_every_feature_with_a_statement_has_a_file_and_every_file_a_feature():
 
 def serving(name, major, extension):
     """Return the variants that a server understands, and the one chosen."""
-    facts = facts_of(major, extension)
-    return [v for v in sqlfiles.variants(name) if v.serves(facts)], sqlfiles.choose(name, facts)
+    return understood_by(name, major, extension), sqlfiles.choose(name, facts_of(major, extension))
+
+
+def understood_by(name, major, extension):
+    """Return the variants that a server understands."""
+    return [v for v in sqlfiles.variants(name) if v.serves(facts_of(major, extension))]
 
 
 each_name = pytest.mark.parametrize("name", sorted(ASKED | NO_FEATURE))
 
 
 @each_name
-def test_every_server_has_a_variant(name):
-    chosen = {server: serving(name, *server) for server in SERVERS}
+def test_every_server_has_a_variant_from_the_first_release_that_has_such_a_thing(name):
+    least = sqlfiles.variants(name)[0].least[0]
+    chosen = {server: serving(name, *server) for server in SERVERS if server[0] >= least}
 
     assert [server for server, (understood, best) in chosen.items() if best not in understood] == []
+    assert least == 12 or not [server for server in SERVERS if server[0] < least and understood_by(name, *server)]
 
 
 @each_name
@@ -163,6 +187,21 @@ def test_a_variant_says_from_which_release_on_it_is_needed(path):
     assert re.search(rf"\b{re.escape(release)}\b", comment_of(path))
 
 
+def test_the_two_statements_of_the_guard_reach_the_same_roles():
+    texts = [path.read_text() for path in FILES if name_of(path) in ("privileges", "grants")]
+    reaches = {re.search(r"RECURSIVE membership AS .+?(?=\), (acl|schema) AS)", text, re.DOTALL)[0] for text in texts}
+
+    assert (len(texts), len(reaches)) == (3, 1)
+
+
+def test_from_15_on_the_guard_asks_for_parameters_too_and_for_nothing_else():
+    base, since_15 = (sqlfiles.variants("privileges")[n].text.splitlines() for n in (0, 1))
+    added = [line for line in since_15 if line not in base]
+
+    assert [line for line in base if line not in since_15] == [base[0]]
+    assert "pg_parameter_acl" in "".join(added)
+
+
 # --- what is in it ----------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +215,13 @@ def parsed(path):
     """Return the statements of a file as a tree, its variables filled."""
     text = path.read_text()
     numbers = dict.fromkeys(re.findall(r"(?<!:):([a-z_]+)\b", text), 7)
-    return pglast.parse_sql(sqlfiles.fill(text, numbers, {"pgss": "extension"}))
+    return pglast.parse_sql(sqlfiles.fill(text, numbers, NAMES))
+
+
+def select_in(path):
+    """Return the SELECT of a file, or that which it explains."""
+    statement = parsed(path)[0].stmt
+    return statement.query if isinstance(statement, ast.ExplainStmt) else statement
 
 
 class Found(Visitor):
@@ -211,14 +256,13 @@ def test_a_file_begins_with_a_sentence(path):
 def test_the_marker_stands_right_after_the_first_keyword(path):
     statement = re.sub(r"\A(?:--.*\n)*", "", path.read_text())
 
-    assert re.match(rf"(SELECT|WITH) /\* pgmon:{name_of(path)} \*/\s", statement)
+    assert re.match(rf"(SELECT|WITH|EXPLAIN) /\* pgmon:{name_of(path)} \*/\s", statement)
 
 
 @each_file
 def test_a_file_is_a_single_select(path):
-    statements = [s.stmt for s in parsed(path)]
-
-    assert [type(s) for s in statements] == [ast.SelectStmt]
+    assert len(parsed(path)) == 1
+    assert type(select_in(path)) is ast.SelectStmt
 
 
 @each_file
@@ -237,16 +281,14 @@ def test_a_file_calls_only_functions_that_read(path):
 
 @each_file
 def test_functions_are_qualified(path):
-    schemas = {"pg_catalog", "extension"}
-
-    assert not [name for schema, name in called(path) if schema not in schemas and name not in STANDARD]
+    assert not [name for schema, name in called(path) if schema not in SCHEMAS and name not in STANDARD]
 
 
 @each_file
 def test_relations_are_qualified(path):
     own = {cte.ctename for cte in found(path, ast.CommonTableExpr)}
 
-    assert not [r.relname for r in found(path, ast.RangeVar) if r.schemaname != "pg_catalog" and r.relname not in own]
+    assert not [r.relname for r in found(path, ast.RangeVar) if r.schemaname not in SCHEMAS and r.relname not in own]
 
 
 class Aggregates(Visitor):
@@ -275,20 +317,20 @@ def is_bounded(path):
     """Tell whether a LIMIT, or a list of ids, bounds the rows; or the base file says why nothing does."""
     base = path.with_name(f"{name_of(path)}.sql")
     sources = [source.subquery for source in found(path, ast.RangeSubselect)]
-    limited = any(s.limitCount for s in (parsed(path)[0].stmt, *sources)) or "= ANY (:" in path.read_text()
+    limited = any(s.limitCount for s in (select_in(path), *sources)) or "= ANY (:" in path.read_text()
     return limited or "No LIMIT: " in comment_of(base)
 
 
 @each_file
 def test_rows_have_an_order_unless_there_is_one(path):
-    statement = parsed(path)[0].stmt
+    statement = select_in(path)
 
     assert statement.sortClause or is_single_row(statement)
 
 
 @each_file
 def test_rows_have_a_bound_unless_there_is_one(path):
-    assert is_single_row(parsed(path)[0].stmt) or is_bounded(path)
+    assert is_single_row(select_in(path)) or is_bounded(path)
 
 
 # --- what comes of it -------------------------------------------------------------------------------------------------

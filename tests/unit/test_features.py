@@ -54,7 +54,7 @@ def test_waits_are_counted_by_class():
 
 
 def database(commits: int, db: str = "app") -> throughput.Throughput:
-    return throughput.Throughput(db, None, commits, 0, *[0] * 5, *[0] * 5, 0.0, 0.0, *[None] * 8)
+    return throughput.Throughput(db, None, commits, 0, *[0] * 12, 0.0, 0.0, *[None] * 8)
 
 
 def test_transactions_per_second_are_over_the_window():

@@ -1,0 +1,15 @@
+-- From 14 on the oid of a subscription can be read, so that two of one name in two databases are told apart.
+SELECT /* pgmon:subscriptions */
+       d.datname::text AS db,
+       s.subname::text AS subscription,
+       s.subenabled AS enabled,
+       (count(w.pid) > 0)::int AS worker_up,
+       extract(epoch FROM pg_catalog.now() - max(w.last_msg_receipt_time))::float8 AS silent_seconds
+  FROM pg_catalog.pg_subscription AS s
+  JOIN pg_catalog.pg_database AS d ON d.oid = s.subdbid
+  LEFT JOIN pg_catalog.pg_stat_subscription AS w
+         ON w.subid = s.oid
+        AND w.relid IS NULL
+ GROUP BY d.datname, s.oid, s.subname, s.subenabled
+ ORDER BY d.datname, s.subname
+ LIMIT 100

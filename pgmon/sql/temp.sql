@@ -1,0 +1,20 @@
+-- Temporary files that exist now, in all tablespaces, by the process that has them: its number is in their names.
+SELECT /* pgmon:temp */
+       t.pid AS pid,
+       t.files AS files,
+       t.bytes AS bytes,
+       sum(t.bytes) OVER ()::bigint AS all_bytes,
+       coalesce(a.datname, '')::text AS db,
+       coalesce(a.application_name, '') AS application,
+       extract(epoch FROM pg_catalog.now() - a.query_start)::float8 AS query_seconds,
+       coalesce(a.query, '') AS query
+  FROM (SELECT pg_catalog.substring(f.name, '^pgsql_tmp(\d+)')::int AS pid,
+               count(*)::bigint AS files,
+               sum(f.size)::bigint AS bytes
+          FROM pg_catalog.pg_tablespace AS s
+         CROSS JOIN LATERAL pg_catalog.pg_ls_tmpdir(s.oid) AS f
+         WHERE s.spcname <> 'pg_global'
+         GROUP BY 1) AS t
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = t.pid
+ ORDER BY t.bytes DESC, t.pid
+ LIMIT 20
