@@ -19,6 +19,8 @@ from running import value
 from servers import Server
 from watching import eventually
 
+LASTS = """SELECT count(*) > 0 FROM pg_catalog.pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.1 s'"""
 GROUP = 300.0  # seconds between two messages of an alert
 
 
@@ -66,7 +68,7 @@ def on_duty(server: Server, receiver: HTTPServer, **environ: str) -> Iterator[Du
 @pytest.mark.pg("!=13,!=14,!=15,!=17")
 def test_a_blocked_session_is_told_once_and_so_is_its_end(server, httpserver):
     with (
-        on_duty(server, httpserver, ALERTS_BLOCKED_WARN_S="0.1") as duty,
+        on_duty(server, httpserver, ALERTS_BLOCKED_WARN_S="0.001") as duty,
         closing(server.connect(dbname="app")) as holder,
         closing(server.connect(dbname="app")) as waiter,
     ):
@@ -93,9 +95,10 @@ def test_a_blocked_session_is_told_once_and_so_is_its_end(server, httpserver):
 
 @pytest.mark.pg("!=13,!=14,!=15,!=17")
 def test_one_incident_is_one_message_though_three_rules_fire(server, httpserver):
-    soon = dict.fromkeys(("ALERTS_BLOCKED_WARN_S", "ALERTS_IDLE_TXN_WARN_S", "ALERTS_LONG_TXN_WARN_S"), "0.1")
+    soon = dict.fromkeys(("ALERTS_BLOCKED_WARN_S", "ALERTS_IDLE_TXN_WARN_S", "ALERTS_LONG_TXN_WARN_S"), "1")
     with on_duty(server, httpserver, **soon) as duty:
         with sessions.lock_queue.on(server.dsn(dbname="app")):
+            server.wait_for(LASTS)
             told = duty.watch(60)
             firing = {alert.name: alert.inhibited_by for alert in duty.agent.engine.alerts.values()}
         ended = duty.watch(GROUP)
