@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, abort, current_app, render_template
 
 from pgmon.agent import Agent
+from pgmon.alerts.rows import past
+from pgmon.alerts.runbook import runbook
 from pgmon.web import panels
 
 blueprint = Blueprint("pages", __name__)
@@ -52,3 +55,29 @@ def api(name: str) -> dict[str, Any]:
     if panel is None:
         abort(404)
     return {"cluster": agent.config.cluster, "panel": panel, "parts": panels.panel(agent, panel)}
+
+
+@blueprint.get("/alerts/<name>")
+def runbook_page(name: str) -> str:
+    """Show what an alert means, what to paste, and where it fires."""
+    agent = _agent()
+    return render_template("alert.html", names=panels.names(agent), **_told(agent, name))
+
+
+@blueprint.get("/api/v1/alerts/<name>")
+def runbook_api(name: str) -> dict[str, Any]:
+    """Return the same as JSON, with the rows that were seen when each alert began to fire."""
+    agent = _agent()
+    return {"cluster": agent.config.cluster, **_told(agent, name)}
+
+
+def _told(agent: Agent, name: str) -> dict[str, Any]:
+    known = {rule.name for feature in agent.features for rule in feature.rules}
+    if name not in known:
+        abort(404)
+    book, found = runbook(name), [alert for alert in reversed(agent.engine.history) if alert.name == name]
+    shown = [
+        {**asdict(past(alert, agent.clock.wall())), "evidence": {e.feature: e.data() for e in alert.evidence}}
+        for alert in found
+    ]
+    return {"name": name, "meaning": book.meaning, "paste": book.paste, "alerts": shown}

@@ -13,7 +13,7 @@ import pytest
 from pglast import ast
 from pglast.visitors import Skip, Visitor
 
-from pgmon import alerts, changes, exposition, own, sqlfiles, web
+from pgmon import alerts, changes, exposition, notify, own, sqlfiles, web
 from pgmon.exposition import Families
 from pgmon.feature import Tier, columns
 from pgmon.features import FEATURES
@@ -420,8 +420,8 @@ def test_the_message_of_a_rule_names_columns_of_the_row(feature):
 
 # --- who reads it -----------------------------------------------------------------------------------------------------
 
-READERS = [Path(module.__file__) for module in (exposition, alerts, changes, own)]
-READERS += sorted(Path(web.__file__).parent.glob("*.py"))
+READERS = [Path(module.__file__) for module in (exposition, changes, own)]
+READERS += [path for package in (alerts, notify, web) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
 
 
 @pytest.mark.parametrize("path", READERS, ids=lambda path: f"{path.parent.name}/{path.name}")
