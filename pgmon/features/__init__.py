@@ -8,6 +8,7 @@ from pgmon.feature import Feature
 from pgmon.features.checkpoints import CHECKPOINTS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
 from pgmon.features.freshness import FRESHNESS
+from pgmon.features.indexes import INDEX_VERDICTS, INDEXES
 from pgmon.features.locks import BLOCKING, LOCKS
 from pgmon.features.own import (
     BUILD,
@@ -22,11 +23,13 @@ from pgmon.features.own import (
     SERIES,
     UP,
 )
+from pgmon.features.partitions import PARTITIONS
 from pgmon.features.privileges import PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
 from pgmon.features.slots import SLOT_STATUS, SLOTS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, LATENCY, STATEMENTS, TEXTS
+from pgmon.features.tables import DATABASE_SIZE, DUE, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
 from pgmon.features.throughput import THROUGHPUT
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
@@ -48,6 +51,15 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     SLOT_STATUS,
     STANDBY,
     FRESHNESS,
+    RELATIONS,
+    TUPLES,
+    DUE,
+    SIZES,
+    PARTITIONED_SIZES,
+    DATABASE_SIZE,
+    INDEXES,
+    INDEX_VERDICTS,
+    PARTITIONS,
     PRIVILEGES,
     UP,
     CONNECT_ERRORS,
