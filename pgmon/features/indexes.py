@@ -103,7 +103,8 @@ def verdict(f: Found, prior: Verdict | None, elapsed: float, config: Config) -> 
     unused = None
     if still is not None:
         long = still >= alerts.unused_index_days * DAY
-        unused = int(f.droppable and long and size > alerts.unused_index_min_bytes)
+        never = f.family_scans == 0  # all that 0 days can ask for
+        unused = int(f.droppable and long and size > alerts.unused_index_min_bytes and (never or still >= DAY))
     return Verdict(
         index=f.index,
         unused=unused,
