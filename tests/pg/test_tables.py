@@ -367,6 +367,31 @@ def test_rows_are_counted_while_their_table_is_locked(server):
     assert found["public.churned"] == 2000
 
 
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_names_that_become_equal_are_told_apart_by_their_last_label(server, scratch):
+    scratch.execute('CREATE TABLE "a b" AS SELECT 1 AS n; CREATE TABLE "a\nb" AS SELECT 1 AS n')
+    scratch.commit()
+
+    with storage(server, "scratch") as (agent, time):
+        read(agent, time)
+        found = {tuple(dict(labels).values()) for labels in reading.samples(agent)["pg_relation_size_bytes"]}
+
+    assert found == {("scratch", "public.a b", "r"), ("scratch", "public.a b~2", "r")}
+
+
+def test_temporary_tables_are_left_out(server, scratch):
+    scratch.execute("CREATE TEMP TABLE passing AS SELECT 1 AS n")
+    scratch.commit()
+
+    with storage(server, "scratch") as (agent, time):
+        read(agent, time)
+        found = reading.rows(agent, SIZES, "scratch")
+
+    assert found == []
+
+
 # --- what goes while we look ------------------------------------------------------------------------------------------
 
 
