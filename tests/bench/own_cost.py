@@ -21,7 +21,9 @@ from servers import MAJORS, Server, prepare
 
 TICKS = os.sysconf("SC_CLK_TCK")
 HOT, WORKLOAD = 240, 60  # refreshes in an hour
-TABLES = "DO $$ BEGIN FOR n IN 1..100 LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, x text)', n); END LOOP; END $$"
+TABLES = """DO $$ BEGIN FOR n IN 1..100 LOOP
+    EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, x text)', n);
+END LOOP; END $$"""
 OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgmon'"
 SPENT = "SELECT sum({}) / 1000 FROM pg_stat_statements WHERE userid = 'monitor'::regrole{}"
 
