@@ -256,7 +256,6 @@ def test_sigterm_lets_a_scrape_under_way_finish(server, proxy):
         assert answers == [200]
 
 
-@pytest.mark.xfail(reason="A flight that waits for a connection does not expect the pool to be closed.")
 @newest
 def test_sigterm_while_the_server_is_frozen_leaves_no_traceback(server, proxy):
     proxy.freeze()
