@@ -61,6 +61,21 @@ def value(samples: Samples, metric: str, **labels: str) -> float | None:
     return found[0] if found else None
 
 
+def pgmon(*arguments: str, dsn: str = "", **environ: str) -> tuple[int, str]:
+    """Run pgmon to its end; return the exit code and everything that it printed."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
+    given = {f"PGMON_{name}": value for name, value in ({"DSN": dsn} | environ).items() if value}
+    result = subprocess.run(
+        [sys.executable, "-m", "pgmon", *arguments],
+        env=inherited | {"PYTHONPATH": str(ROOT)} | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        timeout=60,
+    )
+    return result.returncode, result.stdout.decode()
+
+
 class Process:
     """`pgmon` as a process of its own, on a free port."""
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ import yaml
 
 import servers
 from pgmon import __version__, sqlfiles
-from running import ROOT, Process
+from running import Process, pgmon
 
 CANARY = "c4n4ry-pass"
 
@@ -29,21 +26,6 @@ def on(*majors):
 
 
 newest = on(servers.NEWEST)
-
-
-def pgmon(*arguments, dsn="", **environ):
-    """Run pgmon to its end; return the exit code and everything that it printed."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
-    given = {f"PGMON_{name}": value for name, value in ({"DSN": dsn} | environ).items() if value}
-    result = subprocess.run(
-        [sys.executable, "-m", "pgmon", *arguments],
-        env=inherited | {"PYTHONPATH": str(ROOT)} | given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        timeout=60,
-    )
-    return result.returncode, result.stdout.decode()
 
 
 def wait_until(holds, seconds=20):
