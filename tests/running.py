@@ -49,7 +49,7 @@ def parsed(text: str) -> Samples:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "cluster"))
-            found.setdefault(sample.name, {})[labels] = sample.value
+            found.setdefault(sample.name, {})[labels] = float(sample.value)
     return found
 
 
