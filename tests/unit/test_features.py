@@ -96,10 +96,40 @@ def counters(queryid: str, calls: int, seconds: float, **more: object) -> Counte
     return replace(made, **more)
 
 
-def test_the_first_reading_has_no_other():
-    rows = statements.top([counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)], None, CONFIG)
+def top_of(*readings: list[Counters]) -> dict[str, float]:
+    """Return the calls that are shown after some readings, by queryid."""
+    before = None
+    for now in readings:
+        before = Before(now, statements.top(now, before, CONFIG), 60.0)
+    return {s.queryid: s.calls for s in before.rows}
 
-    assert [r.queryid for r in rows] == ["1", "2"]
+
+def test_the_first_reading_has_an_other_that_has_not_grown():
+    rows = [counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)]
+
+    assert top_of(rows) == {"1": 9, "2": 1, OTHER: 0}
+
+
+def busy(*calls: int) -> list[Counters]:
+    """Return the statements 1, 2, … with so many calls, each of the same duration."""
+    return [counters(str(n), c, c / 10) for n, c in enumerate(calls, 1)]
+
+
+def test_what_a_newcomer_grew_by_until_it_came_is_the_growth_of_another():
+    assert top_of(busy(100, 90, 10), busy(100, 90, 500)) == {"3": 500, "1": 100, OTHER: 490}
+
+
+def test_what_comes_back_goes_on_from_where_it_left():
+    shown = busy(100, 90, 500), busy(700, 600, 500, 300)
+    away = busy(700, 600, 503, 2000), busy(700, 600, 507, 2000)
+    back = busy(700, 600, 9000, 2000), busy(700, 600, 9001, 2000)
+
+    assert "3" not in top_of(*shown, *away)
+    assert top_of(*shown, *away, *back)["3"] == 501
+
+
+def test_a_member_shows_that_the_statistics_were_reset():
+    assert top_of(busy(100, 90), busy(5, 90))["1"] == 5
 
 
 def test_other_accumulates_the_growth_of_all_the_rest():
@@ -123,7 +153,7 @@ def test_other_leaves_out_what_ran_inside_functions():
 
     rows = statements.top(second, Before(first, statements.top(first, None, CONFIG), 60.0), CONFIG)
 
-    assert [r for r in rows if r.queryid == OTHER] == []
+    assert [r.calls for r in rows if r.queryid == OTHER] == [0]
 
 
 def test_a_member_counts_its_nested_executions_too():
@@ -159,9 +189,7 @@ def test_a_quiet_window_has_no_latency_but_a_rate_of_zero():
 
 
 def test_what_pgmon_sends_is_no_statement_of_the_top():
-    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)], None, CONFIG)
-
-    assert [r.calls for r in rows] == [2]
+    assert top_of([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)]) == {"1": 2, OTHER: 0}
 
 
 def test_the_cost_is_our_share_of_what_all_did_in_the_window():
@@ -182,7 +210,7 @@ def test_the_cost_stays_true_when_entries_are_evicted():
 
 def test_only_unknown_texts_are_asked_for():
     rows = {
-        statements.STATEMENTS: [Statement("app", i, 1, 1.0, 1, 0, 0, 0, None) for i in ("1", "-2", OTHER)],
+        statements.STATEMENTS: [Statement("app", i, 1, 1.0, 1, 0, 0, 0, None, ()) for i in ("1", "-2", OTHER)],
         statements.TEXTS: [Text("1", "SELECT")],
     }
 
