@@ -15,7 +15,6 @@ from pgmon.rates import sticky
 from pgmon.rule import Over, Rule, Under
 
 DAY = 86400.0
-UNBOUNDED = 1e12  # seconds, which every runway is under
 STRATEGIES = {"r": "range", "l": "list", "h": "hash"}
 
 
@@ -174,14 +173,10 @@ def _overdue(age: float | None, allowed: float | None) -> float | None:
     return None if age is None or allowed is None else max(age - allowed, 0.0)
 
 
+ENDS = "{relation}: new rows have a partition for {runway_seconds:duration} more"
 RULES = (
-    Rule(
-        "PartitionRunway",
-        # critical: less than a quarter of a width, and less than a day
-        (Under("runway_widths", "partition_ahead_widths", 0.25), Under("runway_seconds", UNBOUNDED, DAY)),
-        600.0,
-        "{relation}: new rows have a partition for {runway_seconds:.0f} s more",
-    ),
+    Rule("PartitionRunway", (Under("runway_widths", "partition_ahead_widths"),), 600.0, ENDS),
+    Rule("PartitionRunway", (Under("runway_widths", crit=0.25), Under("runway_seconds", crit=DAY)), 600.0, ENDS),
     Rule("PartitionRunway", (Under("empty_ahead", 1),), 600.0, "{relation}: no empty partition is left"),
     Rule("PartitionRunway", (Over("gaps_ahead", 0),), 600.0, "{relation}: {gaps_ahead} gaps lie ahead"),
     Rule(
@@ -197,7 +192,8 @@ RULES = (
         "RetentionOverdue",
         (Over("overdue_seconds", 0),),
         3600.0,
-        "{relation}: the oldest partition is {overdue_seconds:.0f} s older than it may be",
+        "{relation}: the oldest partition is {overdue_seconds:duration} older than it may be",
+        advisory=True,
     ),
 )
 
