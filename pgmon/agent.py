@@ -20,6 +20,7 @@ from pgmon.exposition import Exposition, TierCollector
 from pgmon.feature import Feature, Tier
 from pgmon.features import FEATURES
 from pgmon.guard import Guard
+from pgmon.history import History
 from pgmon.own import Own
 from pgmon.refresh import Refresher
 from pgmon.snapshot import Cadence, Snapshot
@@ -53,6 +54,7 @@ class Agent:
             config.canary_table,
         )
         self.guard = Guard(self.door, config.security.read_only_enforce, self.clock.monotonic, self._refused)
+        self.history = History(self.cadences)
         self.caches = {tier: self._cache(tier) for tier in TIERS}
         self.patience = Patience(max(1, config.http.threads // 2), self.clock.monotonic)
         self.exposition = Exposition(config.limits.series)
@@ -79,7 +81,7 @@ class Agent:
             self.clock.monotonic,
         )
         deadline = self.cadences[tier].budget + GRACE
-        return Cache(refresher, self.clock.monotonic, deadline, in_thread, [Changes(tier)])
+        return Cache(refresher, self.clock.monotonic, deadline, in_thread, [Changes(tier), self.history])
 
     def _collector(self, tier: Tier) -> TierCollector:
         return TierCollector(

@@ -1,0 +1,150 @@
+"""The verdicts: every rule against the rows of now, failing ones first.
+
+A check is a rule by its name. What it says comes of the rule's own conditions, limits and message: nothing is compared
+here that Prometheus and the engine do not compare, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from pgmon.errors import Kind
+from pgmon.feature import Feature
+from pgmon.rule import Rule
+from pgmon.snapshot import Reading
+from pgmon.web import marks, states
+from pgmon.web.limits import Limits, limits_of
+from pgmon.web.units import amount
+from pgmon.web.view import View
+from pgmon.web.words import check_title
+
+NOT_HERE = frozenset({Kind.UNSUPPORTED, Kind.GONE})  # a check of what this server has not is no check
+WORDS = {"crit": "Critical", "warn": "Warning", "unknown": "Unknown", "": "Passed"}
+ORDER = ("crit", "warn", "unknown", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One row under one rule."""
+
+    rule: Rule
+    feature: Feature[Any, Any]
+    reading: Reading
+    row: Any
+    state: str  # crit, warn or ''
+    nearness: float  # to the limit: 1 is at it
+    limits: Limits
+
+    @property
+    def value(self) -> float | None:
+        """The number that the rule is about."""
+        found: float | None = getattr(self.row, self.limits.condition.field)
+        return found
+
+    @property
+    def message(self) -> str:
+        """What the rule says of the row."""
+        return worded(self.rule.message, self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule and all rows under it; `worst` is the nearest to the limit, or the furthest beyond."""
+
+    name: str
+    page: str
+    feature: Feature[Any, Any]
+    state: str  # crit, warn, unknown or ''
+    failing: Sequence[Judged]
+    worst: Judged | None
+    unknown: states.State | None
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return check_title(self.name)
+
+    @property
+    def word(self) -> str:
+        """The word for its state."""
+        return WORDS[self.state]
+
+    @property
+    def say(self) -> str:
+        """The sentence beside it."""
+        if self.failing:
+            more = len(self.failing) - 1
+            return self.failing[0].message + (f", and {more} more" if more else "")
+        return self.unknown.text if self.unknown else ""
+
+    @property
+    def now(self) -> str:
+        """The number that judges it; 'none' where there is no row to judge."""
+        if self.worst is None:
+            return "not known" if self.unknown else "none"
+        value = self.worst.value
+        return "none" if value is None else str(amount(value, self.worst.limits.unit))
+
+    @property
+    def limit(self) -> str:
+        """Its limits in words."""
+        return "not known" if self.unknown and not self.worst else self.worst.limits.words if self.worst else ""
+
+    @property
+    def bar(self) -> Markup:
+        """Where it stands against its limits."""
+        if self.worst is None:
+            return marks.bar(None) if self.unknown else marks.bar(0, [200 / 3])
+        return self.worst.limits.bar(self.worst.value or 0.0, self.state if self.state != "unknown" else "")
+
+
+def worded(template: str, row: object) -> str:
+    """Fill a rule's message with the fields of a row."""
+    values = {name: getattr(row, name) for name in row.__dataclass_fields__}  # type: ignore[attr-defined]
+    return template.format_map({k: "?" if v is None else v for k, v in values.items()})
+
+
+def checks(view: View) -> list[Check]:
+    """Return every check that means something on this server, failing ones first."""
+    thresholds = view.agent.config.alerts.model_dump()
+    rules: dict[str, list[tuple[Feature[Any, Any], Rule]]] = {}
+    for feature in view.agent.features:
+        for rule in feature.rules:
+            if rule.name not in view.agent.config.alerts.disabled and view.applies(feature):
+                rules.setdefault(rule.name, []).append((feature, rule))
+    found = [check for name, its in rules.items() if (check := _check(view, name, its, thresholds))]
+    return sorted(found, key=lambda c: ORDER.index(c.state))
+
+
+def _check(
+    view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]], thresholds: Mapping[str, float]
+) -> Check | None:
+    feature, readings = rules[0][0], [r for f, _ in rules for r in view.readings(f)]
+    if all(r.failure in NOT_HERE for r in readings):
+        return None
+    judged = [j for f, rule in rules for j in _judged(view, f, rule, thresholds)]
+    failing = sorted((j for j in judged if j.state), key=lambda j: (j.state != "crit", -j.nearness))
+    known = [states.of_reading(view, r) for r in readings if r.failure not in NOT_HERE]
+    bad = next((s for s in known if s.name not in ("fresh", "empty")), None)
+    state = failing[0].state if failing else "unknown" if bad else ""
+    worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
+    return Check(name, feature.panel, feature, state, failing, worst, bad)
+
+
+def _judged(
+    view: View, feature: Feature[Any, Any], rule: Rule, thresholds: Mapping[str, float]
+) -> Iterator[Judged]:
+    """Yield the rows of what is known now; a row is as near as the furthest of its conditions."""
+    limits = limits_of(rule, feature, thresholds)
+    for reading in view.readings(feature):
+        if states.of_reading(view, reading).name != "fresh":
+            continue
+        for row in reading.rows:
+            severity = rule.severity(row, thresholds)
+            nearness = min(its.nearness(getattr(row, name)) for name, its in limits)
+            state = {"critical": "crit", "warning": "warn", None: ""}[severity]
+            yield Judged(rule, feature, reading, row, state, nearness, limits[0][1])

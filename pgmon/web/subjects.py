@@ -1,0 +1,92 @@
+"""Which page shows which features, and what shows a feature better than a table does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pgmon import config
+from pgmon.feature import Feature
+from pgmon.features.locks import BLOCKING
+from pgmon.features.replicas import REPLICAS
+from pgmon.features.statements import STATEMENTS
+from pgmon.web import activity, overview, queries
+from pgmon.web.checks import Check
+from pgmon.web.panels import Panel
+from pgmon.web.view import View
+
+# What the overview borrows from other pages, before its own.
+BORROWED: Mapping[str, Sequence[Feature[Any, Any]]] = {"overview": (BLOCKING, REPLICAS, STATEMENTS)}
+WITHIN = ("statement_texts",)  # shown within another panel: the texts of the statements
+
+BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
+    ("overview", "blocking"): activity.roots,
+    ("overview", "statements"): queries.first,
+    ("activity", "blocking"): activity.tree,
+    ("activity", "connections_by_state"): activity.by_state,
+    ("activity", "sessions"): activity.sessions,
+    ("queries", "statements"): queries.top,
+}
+FIRST: Mapping[str, Sequence[str]] = {
+    "overview": ("blocking", "replicas", "statements", "throughput"),
+    "activity": ("connections_by_state", "blocking", "sessions"),
+    "autovacuum": ("vacuum_jobs", "xmin"),
+    "queries": ("statements",),
+    "status": ("loops", "checks"),
+    "alerts": ("alerts", "alert_history", "notifications"),
+}
+TEMPLATES: Mapping[str, str] = {"overview": "overview.html", "status": "status.html"}
+
+
+def features(view: View, page: str) -> list[Feature[Any, Any]]:
+    """Return the features of a page, the most telling first."""
+    found = [*(f for f in BORROWED.get(page, ()) if view.applies(f)), *view.features(page)]
+    first = {name: place for place, name in enumerate(FIRST.get(page, ()))}
+    return sorted(found, key=lambda f: first.get(f.name, len(first)))
+
+
+def arranged(view: View, page: str, found: Sequence[Panel]) -> list[Panel]:
+    """Return the panels with the bodies that they have on this page, wide ones before narrow ones."""
+    shown = [BODIES.get((page, p.id), lambda _, panel: panel)(view, p) for p in found if p.id not in WITHIN]
+    lead = len(FIRST.get(page, ()))
+    return shown[:lead] + sorted(shown[lead:], key=lambda p: p.narrow)
+
+
+def extra(view: View, page: str, found: Sequence[Check]) -> dict[str, Any]:
+    """Return what the template of a page needs beside checks and panels."""
+    if page == "overview":
+        return {"tiles": overview.tiles(view), "headline": headline(view, found)}
+    if page == "status":
+        return {"settings": flattened(config.describe(view.agent.config)), "findings": view.agent.guard.findings}
+    return {}
+
+
+def headline(view: View, found: Sequence[Check]) -> tuple[str, str]:
+    """Return the verdict over all, and the sentence beside it."""
+    cluster, failing = view.agent.config.cluster, [c for c in found if c.failing]
+    unknown = [c for c in found if c.state == "unknown"]
+    if view.facts is None and not view.is_up:
+        return f"{cluster} was not seen yet", view.agent.health()["database"]
+    if not view.is_up:
+        return f"{cluster} does not answer", f"{view.agent.health()['database']}. Below are the last readings; the checks are unknown, not resolved."
+    if failing or unknown:
+        n = len(failing) + len(unknown)
+        return f"{n} of {len(found)} checks need{'s' * (n == 1)} attention", ""
+    near = max((c for c in found if c.worst), key=lambda c: c.worst.nearness if c.worst else 0, default=None)
+    closest = f"The closest to its limit is {near.title.lower()}: {near.now}, {near.limit}." if near else ""
+    return f"All {len(found)} checks pass", closest
+
+
+def flattened(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as dotted keys and texts.
+
+    >>> flattened({"http": {"threads": 8}, "databases": []})
+    [('http.threads', '8'), ('databases', '')]
+    """
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found += flattened(value, f"{path}{key}.")
+        else:
+            found.append((f"{path}{key}", ", ".join(map(str, value)) if isinstance(value, (list, tuple, dict)) else str(value)))
+    return found

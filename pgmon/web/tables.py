@@ -1,0 +1,284 @@
+"""Rows as a table: which column comes when, what is a number, what has a bar, what is sorted and filtered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from pgmon.feature import Column, Feature, columns
+from pgmon.snapshot import Reading
+from pgmon.web import highlight, marks
+from pgmon.web.limits import Limits, by_field
+from pgmon.web.units import UNKNOWN, amount
+from pgmon.web.view import View
+
+FEW, MANY = 12, 1000  # rows shown, and after a click
+WIDE = 9  # columns shown of a wide table
+CODE = ("query", "query_plan", "task", "sql")  # fields that hold SQL
+NAMES = {
+    "db": "database",
+    "pid": "pid",
+    "relation": "relation",
+    "wal": "WAL",
+    "lsn": "LSN",
+    "io": "I/O",
+    "xmin": "xmin",
+    "xact": "transaction",
+    "xid": "xid",
+    "tps": "transactions/s",
+    "qps": "queries/s",
+    "p95": "95th percentile",
+    "blks": "blocks",
+    "tup": "rows",
+    "pct": "%",
+    "fpi": "full page images",
+    "max": "maximum",
+}
+SUFFIXES = ("_seconds", "_bytes", "_ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a cell; `title` is the exact value."""
+
+    html: Markup
+    kind: str = ""  # the class: n for numbers, g for bars, q for SQL, id for names
+    title: str | None = None
+    header: bool = False
+    anchor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a column: its words, its help, and the link that sorts by it."""
+
+    words: str
+    help: str = ""
+    kind: str = ""
+    link: str | None = None
+    sorted: str | None = None  # ascending or descending
+    hidden: bool = False  # for screen readers only
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row: its cells, and 'crit' or 'warn' where it breaks a limit."""
+
+    cells: Sequence[Cell]
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Heads and lines; `total` rows there are, `more` leads to all of them, `wider` to all columns."""
+
+    heads: Sequence[Head]
+    lines: Sequence[Line]
+    total: int
+    more: str | None = None
+    wider: str | None = None
+    filters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as it is shown."""
+
+    name: str
+    column: Column
+    limits: Limits | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit; a metric that is called a percentage is one."""
+        return "percent" if "_pct" in self.column.metric else self.column.unit
+
+    @property
+    def words(self) -> str:
+        """The name of the field as a heading.
+
+        >>> Field("xact_seconds", Column("detail", "")).words
+        'Transaction'
+        """
+        stem = next((self.name.removesuffix(s) for s in SUFFIXES if self.name.endswith(s)), self.name)
+        words = " ".join(NAMES.get(word, word) for word in (stem or self.name).split("_"))
+        return words[:1].upper() + words[1:]
+
+
+def shown_fields(feature: Feature[Any, Any], thresholds: Mapping[str, float]) -> list[Field]:
+    """Return the columns of a feature: labels first, then what a rule compares, then the rest as declared."""
+    limits = by_field(feature, thresholds)
+    kinds = {name: c for name, c in columns(feature.row).items() if c.role != "kept"}
+    found = [Field(name, column, limits.get(name)) for name, column in kinds.items()]
+    return sorted(found, key=lambda f: (f.column.role != "label", f.limits is None))
+
+
+def is_facts(feature: Feature[Any, Any], rows: Sequence[object]) -> bool:
+    """Tell whether a feature is one row without a name: its numbers stand below each other."""
+    return len(rows) == 1 and not any(c.role == "label" or n == "pid" for n, c in columns(feature.row).items())
+
+
+def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], order: Sequence[str] = ()) -> Table:
+    """Return the rows of a feature in all its databases, those of several with the database's name.
+
+    `order` names the columns to be shown first, or alone where the table is wide.
+    """
+    found = _arranged(shown_fields(feature, view.agent.config.alerts.model_dump()), order)
+    several = len(readings) > 1 and not any(f.name == "db" for f in found)
+    rows = _sorted(view, feature, _filtered(view, [(r.db, row) for r in readings for row in r.rows]))
+    width = len(order) if order else WIDE
+    narrow = len(found) > width + 1 and view.asked.get("wide") != feature.name
+    visible = found[:width] if narrow else found
+    limit = MANY if view.asked.get("n") == "all" else FEW
+    return Table(
+        heads=[head for f in visible for head in _heads(view, feature, f, several)],
+        lines=[_line(view, visible, row, db if several else None) for db, row in rows[:limit]],
+        total=len(rows),
+        more=view.link(n="all") if len(rows) > limit else None,
+        wider=view.link(wide=feature.name) if narrow else None,
+        filters=sum(len(r.rows) for r in readings) > FEW,
+    )
+
+
+def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
+    """Return one row as lines of name, value and bar."""
+    found = shown_fields(feature, view.agent.config.alerts.model_dump())
+    barred = any(f.limits for f in found)
+    heads = [Head("What", hidden=True), Head("Value", kind="n", hidden=True)]
+    return Table(
+        heads=[*heads, *([Head("Against the limit", kind="g", hidden=True)] if barred else [])],
+        lines=[_fact(view, f, row, barred) for f in found],
+        total=1,
+    )
+
+
+def _fact(view: View, f: Field, row: object, barred: bool) -> Line:
+    value = getattr(row, f.name)
+    name = Cell(escape(f.words), title=f.column.help, header=True)
+    limit = Cell(Markup("{}<small>{}</small>").format(f.limits.bar(value), f.limits.words), "g") if f.limits else None
+    cells = [name, _cell(view, f, value), *([limit or Cell(Markup())] if barred else [])]
+    return Line(cells, f.limits.state(value) if f.limits else "")
+
+
+def _arranged(found: Sequence[Field], order: Sequence[str]) -> list[Field]:
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(found, key=lambda f: places.get(f.name, len(places)))
+
+
+def _filtered(view: View, rows: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the rows of which some text contains what is looked for."""
+    wanted = view.asked.get("q", "").casefold()
+    if not wanted:
+        return list(rows)
+    return [(db, row) for db, row in rows if any(wanted in text.casefold() for text in (db, *_texts(row)))]
+
+
+def _texts(row: Any) -> list[str]:
+    return [str(v) for f in fields(row) if isinstance(v := getattr(row, f.name), (str, int))]
+
+
+def sorting(view: View, feature: Feature[Any, Any]) -> tuple[str, bool]:
+    """Return the field that a feature's table is sorted by, and whether ascending; '' for the order as read."""
+    name, _, field = view.asked.get("sort", "").partition(".")
+    return (field, view.asked.get("dir") == "asc") if name == feature.name and field in columns(feature.row) else ("", False)
+
+
+def _sorted(view: View, feature: Feature[Any, Any], rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return the rows in the order asked for; what is not known comes last either way."""
+    field, ascending = sorting(view, feature)
+    if not field:
+        return rows
+    known = [pair for pair in rows if getattr(pair[1], field) is not None]
+    rest = [pair for pair in rows if getattr(pair[1], field) is None]
+    return sorted(known, key=lambda pair: _rank(getattr(pair[1], field)), reverse=not ascending) + rest
+
+
+def _rank(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else json.dumps(value) if isinstance(value, list) else value
+
+
+def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> list[Head]:
+    by, ascending = sorting(view, feature)
+    now = f.name == by
+    link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if now and ascending or not now else "asc")
+    kind = "n" if _is_number(feature, f.name) else ""
+    head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
+    if f.limits:
+        return [head, Head(f.limits.words, kind="g")]
+    if f.unit == "ratio":
+        return [head, Head(f"{f.words}, drawn", kind="g2", hidden=True)]
+    return [head, *([Head("Database")] if several and _is_first(feature, f) else [])]
+
+
+def _is_first(feature: Feature[Any, Any], f: Field) -> bool:
+    return f.name == next((n for n, c in columns(feature.row).items() if c.role == "label"), None)
+
+
+def _is_number(feature: Feature[Any, Any], name: str) -> bool:
+    kind = str(next(f.type for f in fields(feature.row) if f.name == name))
+    return name != "pid" and kind.partition(" ")[0] in ("int", "float")
+
+
+def _line(view: View, visible: Sequence[Field], row: Any, db: str | None) -> Line:
+    cells: list[Cell] = []
+    states = [f.limits.state(getattr(row, f.name)) for f in visible if f.limits]
+    first = True
+    for f in visible:
+        value = getattr(row, f.name)
+        cell = _cell(view, f, value)
+        if first:
+            anchor = view.anchor(f"{f.name}-{quote(str(value))}") if isinstance(value, (str, int)) else None
+            cell = replace(cell, header=True, anchor=anchor)
+        cells.append(cell)
+        if f.limits:
+            cells.append(Cell(f.limits.bar(value), "g"))
+        elif f.unit == "ratio":
+            cells.append(Cell(marks.bar(None if value is None else 100 * value), "g2"))
+        elif first and db is not None:
+            cells.append(Cell(escape(db)))
+        first = False
+    return Line(cells, next((s for s in ("crit", "warn") if s in states), ""))
+
+
+def _cell(view: View, f: Field, value: Any) -> Cell:
+    """Return a value by what it is: yes or no, a number, SQL, a name, a text."""
+    if value is None:
+        return Cell(Markup(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
+    if isinstance(value, bool):
+        return Cell(Markup("yes" if value else "no"))
+    if f.name in ("pid", "queryid"):
+        return Cell(LINKS[f.name](value), "id")
+    if isinstance(value, (int, float)):
+        return number(value, f.unit)
+    if f.name in CODE:
+        return Cell(Markup("<code>{}</code>").format(highlight.sql(str(value))), "q") if value else Cell(Markup())
+    if isinstance(value, (list, tuple)):
+        return Cell(escape(", ".join(map(str, value))))
+    return Cell(breakable(str(value)), "id" if f.column.role == "label" and f.name != "db" else "")
+
+
+def number(value: float, unit: str) -> Cell:
+    """Return a number with its unit in a column of its own."""
+    shown = amount(value, unit)
+    html = Markup("{} <small>{}</small>").format(shown.text, shown.unit) if shown.unit else escape(shown.text)
+    return Cell(html, "n", shown.exact or str(value))
+
+
+def breakable(name: str) -> Markup:
+    """Return a name that may break after its dots and underscores, where a phone needs it.
+
+    >>> str(breakable("a.b_<c"))
+    'a.<wbr>b_<wbr>&lt;c'
+    """
+    return Markup(str(escape(name)).replace("_", "_<wbr>").replace(".", ".<wbr>"))
+
+
+LINKS: Mapping[str, Callable[[Any], Markup]] = {
+    "pid": lambda pid: Markup('<a href="/activity#pid-{0}">{0}</a>').format(pid),
+    "queryid": lambda queryid: Markup('<a href="/queries/{0}">{0}</a>').format(queryid) if queryid != "other" else Markup("all others"),
+}

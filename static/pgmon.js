@@ -1,0 +1,1 @@
+// Enhances pages that work without it.
