@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 
 from pgmon import __version__
 from pgmon.agent import Agent
-from pgmon.web import assets, health, highlight, metrics, pages, words
+from pgmon.web import api, assets, health, highlight, metrics, pages, safety, words
 
 
 def create_app(agent: Agent) -> Flask:
-    """Return the application that serves an agent."""
+    """Return the application that serves an agent. Raises StartError when nobody could log in."""
     app = Flask("pgmon", template_folder=assets.folder("templates"), static_folder=None)
     app.extensions["pgmon"] = agent
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.autoescape = True
     app.jinja_env.globals.update(version=__version__, cluster=agent.config.cluster, asset=assets.url)
-    app.jinja_env.filters.update(
-        sql=highlight.sql, lede=pages.lede, panel_title=words.title, page_url=words.page_url
-    )
+    app.jinja_env.filters.update(sql=highlight.sql, lede=pages.lede, panel_title=words.title)
     app.json.sort_keys = False  # type: ignore[attr-defined] # the order of the columns is meant
-    for blueprint in (metrics.blueprint, health.blueprint, assets.blueprint, pages.blueprint):
+    safety.protect(app, agent.config.http)
+    app.register_error_handler(HTTPException, pages.fault)
+    for blueprint in (metrics.blueprint, health.blueprint, assets.blueprint, api.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
     return app

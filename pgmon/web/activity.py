@@ -82,7 +82,8 @@ def tree(view: View, panel: Panel) -> Panel:
     for root in roots:
         _folded(root)
     roots.sort(key=lambda b: (-_longest(b), b.node.pid))
-    return panel.showing("tree", roots=roots)
+    trees = f"{len(rows)} sessions in {len(roots)} tree{'s' * (len(roots) != 1)}"
+    return panel.showing("tree", size=trees, roots=roots, table=panel.given["table"])
 
 
 def _folded(branch: Branch) -> None:
@@ -114,11 +115,17 @@ def roots(view: View, panel: Panel) -> Panel:
     """Show the roots of the tree as a table."""
     made = tree(view, panel)
     limits = by_field(LOCKS, view.agent.config.alerts.model_dump()).get("longest")
-    heads = [tables.Head("Root"), tables.Head("Longest wait", kind="n"), tables.Head(limits.words if limits else "", kind="g"), tables.Head("Blocks", kind="n"), tables.Head("Doing")]
+    heads = [
+        tables.Head("Root"),
+        tables.Head("Longest wait", kind="n"),
+        tables.Head(limits.words if limits else "", kind="g"),
+        tables.Head("Blocks", kind="n"),
+        tables.Head("Doing"),
+    ]
     lines = [
         tables.Line(
             [
-                tables.Cell(tables.LINKS["pid"](b.node.pid), "id", header=True),
+                tables.Cell(tables.linked(view, "pid", b.node.pid), "id", header=True),
                 tables.number(_longest(b), "seconds"),
                 tables.Cell(limits.bar(_longest(b)) if limits else Markup(), "g"),
                 tables.number(b.node.blocks, ""),
@@ -128,7 +135,7 @@ def roots(view: View, panel: Panel) -> Panel:
         )
         for b in made.given["roots"]
     ]
-    return panel.showing("table", table=tables.Table(heads, lines, len(lines)), narrow=True)
+    return made.showing("table", narrow=True, table=tables.Table(heads, lines, len(lines))) if lines else panel
 
 
 def by_state(view: View, panel: Panel) -> Panel:
@@ -166,9 +173,5 @@ def _only(reading: Reading, tab: str) -> Reading:
 
 
 def _belongs(row: Any, tab: str) -> bool:
-    return {
-        "all": True,
-        "active": row.state == "active" and not row.wait,
-        "waiting": row.state == "active" and bool(row.wait),
-        "idle": row.state.startswith(IDLE),
-    }[tab]
+    kind = "idle" if row.state.startswith(IDLE) else "waiting" if row.wait else "active"
+    return tab in ("all", kind)

@@ -31,8 +31,8 @@ def _version(content: bytes) -> str:
 
 
 def url(name: str) -> str:
-    """Return the address of a file."""
-    return f"/static/{name}?v={_version(files()[name])}"
+    """Return the address of a file, from the first page."""
+    return f"static/{name}?v={_version(files()[name])}"
 
 
 @blueprint.get("/static/<name>")

@@ -12,13 +12,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pgmon.alerts import promql
 from pgmon.errors import Kind
 from pgmon.feature import Feature
 from pgmon.rule import Rule
 from pgmon.snapshot import Reading
 from pgmon.web import marks, states
 from pgmon.web.limits import Limits, limits_of
-from pgmon.web.units import amount
+from pgmon.web.units import amount, duration
 from pgmon.web.view import View
 from pgmon.web.words import check_title
 
@@ -52,6 +53,15 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A rule at one severity, as Prometheus has it."""
+
+    severity: str
+    promql: str
+    hold: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """A rule and all rows under it; `worst` is the nearest to the limit, or the furthest beyond."""
 
@@ -62,6 +72,7 @@ class Check:
     failing: Sequence[Judged]
     worst: Judged | None
     unknown: states.State | None
+    rules: Sequence[Told]
 
     @property
     def title(self) -> str:
@@ -132,12 +143,15 @@ def _check(
     bad = next((s for s in known if s.name not in ("fresh", "empty")), None)
     state = failing[0].state if failing else "unknown" if bad else ""
     worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
-    return Check(name, feature.panel, feature, state, failing, worst, bad)
+    told = [
+        Told(severity, promql(f, rule, severity, thresholds), duration(rule.hold))
+        for f, rule in rules
+        for severity in rule.severities
+    ]
+    return Check(name, feature.panel, feature, state, failing, worst, bad, told)
 
 
-def _judged(
-    view: View, feature: Feature[Any, Any], rule: Rule, thresholds: Mapping[str, float]
-) -> Iterator[Judged]:
+def _judged(view: View, feature: Feature[Any, Any], rule: Rule, thresholds: Mapping[str, float]) -> Iterator[Judged]:
     """Yield the rows of what is known now; a row is as near as the furthest of its conditions."""
     limits = limits_of(rule, feature, thresholds)
     for reading in view.readings(feature):

@@ -78,7 +78,7 @@ def frame(view: View, page: str, title: str, checks: Sequence[Check]) -> Frame:
     return Frame(
         page=page,
         title=title,
-        nav=[_item(name, words, checks) for name, words in PAGES.items()],
+        nav=[_item(view, name, words, checks) for name, words in PAGES.items()],
         chips=[chip(view, tier) for tier in TIERS],
         about=about,
         up=up,
@@ -88,7 +88,7 @@ def frame(view: View, page: str, title: str, checks: Sequence[Check]) -> Frame:
         pill=pill,
         mark=f"({failing}) " if failing else "",
         favicon=COLOURS.get(state, CALM),
-        twin=f"/api/v1/{TWINS.get(page, page)}",
+        twin=f"{view.root}api/v1/{TWINS.get(page, page)}" if page in PAGES else "",
         now=datetime.fromtimestamp(view.wall, UTC),
         loading=any(view.snapshots[tier] is None for tier in (Tier.HOT_PATH, Tier.WORKLOAD)),
     )
@@ -110,10 +110,10 @@ def _verdict(view: View, checks: Sequence[Check], counts: Mapping[str, int]) -> 
     return "ok", "ok", f"All {len(checks)} checks pass"
 
 
-def _item(name: str, title: str, checks: Sequence[Check]) -> Item:
+def _item(view: View, name: str, title: str, checks: Sequence[Check]) -> Item:
     here = [j.state for c in checks for j in c.failing if name in (c.page, "alerts")]
     state = "crit" if "crit" in here else "warn" if here else ""
-    return Item(name, title, "/" if name == "overview" else f"/{name}", len(here), state)
+    return Item(name, title, view.page(name), len(here), state)
 
 
 def chip(view: View, tier: Tier) -> Chip:

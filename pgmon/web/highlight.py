@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 from markupsafe import Markup, escape
 from pygments.lexers import PostgresLexer
@@ -13,7 +14,7 @@ STYLED = (Token.Comment, Token.Keyword, Token.String, Token.Name.Variable, Token
 LONGEST = 10_000  # characters: 400 kB take 0.65 s
 
 
-def _kind(token: object) -> str:
+def _kind(token: Any) -> str:
     return STANDARD_TYPES.get(token, "") if any(token in styled for styled in STYLED) else ""
 
 

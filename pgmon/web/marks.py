@@ -6,12 +6,14 @@ hatched, whatever the mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
 HATCH = "url(#hatch)"
+WIDTH = 120  # of a sparkline, in its own units
 TRACK = Markup('<rect class="t" width="100%" height="100%"/>')
 
 
@@ -35,9 +37,7 @@ def ticks(marks: Sequence[float]) -> Markup:
 def bar(share: float | None, marks: Sequence[float] = (), state: str = "") -> Markup:
     """Return a bar filled to `share` percent, with the marks of its limits; None is not known."""
     if share is None:
-        return Markup(
-            f'<svg class="bar" aria-hidden="true"><rect fill="{HATCH}" width="100%" height="100%"/></svg>'
-        )
+        return Markup(f'<svg class="bar" aria-hidden="true"><rect fill="{HATCH}" width="100%" height="100%"/></svg>')
     filled = short(max(0.0, min(share, 100.0)))
     return Markup(
         f'<svg class="{f"bar {state}".strip()}" aria-hidden="true">{TRACK}'
@@ -57,7 +57,7 @@ def stack(parts: Iterable[tuple[float, str]], marks: Sequence[float] = ()) -> Ma
 def spark(values: Sequence[float | None], label: str, limit: float | None = None, height: int = 36) -> Markup:
     """Return a sparkline; a run of None is hatched. `label` says in words what it shows."""
     seen = [v for v in values if v is not None]
-    if len(values) < 2 or not seen:
+    if len(seen) < 2:
         return Markup()
     reach = [*seen, *([limit] if limit is not None and limit < 3 * max(seen) else [])]  # a far limit flattens the line
     low, high = min(reach), max(reach)
@@ -66,24 +66,28 @@ def spark(values: Sequence[float | None], label: str, limit: float | None = None
     def y(value: float) -> str:
         return short(height - 3 - (value - low) / (high - low) * (height - 6))
 
-    width = len(values) - 1
-    drawn = [Markup(f'<rect fill="{HATCH}" x="{a}" width="{b - a}" height="{height}"/>') for a, b in _holes(values)]
+    def x(place: float) -> str:
+        return short(place * WIDTH / (len(values) - 1))
+
+    drawn = [
+        Markup(f'<rect fill="{HATCH}" x="{x(a)}" width="{x(b - a)}" height="{height}"/>') for a, b in _holes(values)
+    ]
     if limit is not None and limit in reach:
-        drawn.append(Markup(f'<path class="m" d="M0 {y(limit)}H{width}"/>'))
-    drawn.append(Markup(f'<path d="{_line(values, y)}"/>'))
+        drawn.append(Markup(f'<path class="m" d="M0 {y(limit)}H{WIDTH}"/>'))
+    drawn.append(Markup(f'<path d="{_line(values, x, y)}"/>'))
     if values[-1] is not None:
-        drawn.append(Markup(f'<path class="e" d="M{width} {y(values[-1])}h0"/>'))
+        drawn.append(Markup(f'<path class="e" d="M{WIDTH} {y(values[-1])}h0"/>'))
     return Markup(
         '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(width, height, label, Markup().join(drawn))
+    ).format(WIDTH, height, label, Markup().join(drawn))
 
 
-def _line(values: Sequence[float | None], y: object) -> str:
+def _line(values: Sequence[float | None], x: Callable[[float], str], y: Callable[[float], str]) -> str:
     """Return the path through what is known; it lifts the pen over what is not."""
     steps, down = [], False
-    for x, value in enumerate(values):
+    for place, value in enumerate(values):
         if value is not None:
-            steps.append(f"{'L' if down else 'M'}{x} {y(value)}")  # type: ignore[operator]
+            steps.append(f"{'L' if down else 'M'}{x(place)} {y(value)}")
         down = value is not None
     return "".join(steps)
 
@@ -91,7 +95,7 @@ def _line(values: Sequence[float | None], y: object) -> str:
 def _holes(values: Sequence[float | None]) -> Iterable[tuple[int, int]]:
     """Yield from where to where nothing is known."""
     known = [i for i, v in enumerate(values) if v is not None]
-    edges = [(0, known[0]), *zip(known, known[1:], strict=False), (known[-1], len(values) - 1)]
+    edges = [(0, known[0]), *pairwise(known), (known[-1], len(values) - 1)]
     yield from ((a, b) for n, (a, b) in enumerate(edges) if b - a > (0 if n in (0, len(edges) - 1) else 1))
 
 

@@ -20,7 +20,7 @@ from pgmon.history import SPAN
 from pgmon.web import marks, states
 from pgmon.web.limits import Limits, by_field
 from pgmon.web.series import Pick, Point, drawn, rates, values
-from pgmon.web.units import NBSP, Amount, amount, age, count, duration, size
+from pgmon.web.units import NBSP, Amount, age, amount, count, duration, size
 from pgmon.web.view import View
 
 AGO = 900.0  # seconds: "in 15 m"
@@ -49,11 +49,21 @@ def tiles(view: View) -> list[Tile]:
     who = f"pid {oldest.pid}, {oldest.application}" if oldest and oldest.pid else ""
     latency = f"mean; p95 {duration(p95.p95)}, estimated" if p95 and p95.p95 is not None else "mean"
     return [
-        _tile(view, CONNECTIONS, "connections", "Connections", f"of {usable.usable_connections} usable" if usable else "", _first("connections"), count),
+        _tile(
+            view,
+            CONNECTIONS,
+            "connections",
+            "Connections",
+            f"of {usable.usable_connections} usable" if usable else "",
+            _first("connections"),
+            count,
+        ),
         _tile(view, THROUGHPUT, "tps", "Transactions", "", _sum("tps"), _rate),
         _tile(view, LATENCY, "qps", "Queries", "", _first("qps"), _rate),
         _tile(view, LATENCY, "latency", "Latency", latency, _first("mean"), _duration),
-        _tile(view, TRANSACTIONS, "xact", "Oldest transaction", who, _first("unexpected"), _duration, field="unexpected"),
+        _tile(
+            view, TRANSACTIONS, "xact", "Oldest transaction", who, _first("unexpected"), _duration, field="unexpected"
+        ),
         _tile(view, WAL, "wal", "WAL written", "", _first("rate"), _bytes),
         _checkpoints(view),
         _tile(view, TEMP, "temp", "Temporary files", "that exist now", _first("live_bytes"), size),
@@ -119,7 +129,7 @@ def _made(
     return Tile(
         id=id,
         name=name,
-        href=f"/{feature.panel}#{feature.name}" if feature.panel != "overview" else f"#{feature.name}",
+        href=f"{view.page(feature.panel)}#{feature.name}" if feature.panel != "overview" else f"#{feature.name}",
         sub=sub,
         value=None if value is None else shown(value),
         spark=marks.spark(line, f"{name}: {reach}", limits.values[0] if limits else None),
@@ -135,8 +145,7 @@ def _reach(known: Sequence[tuple[float, float]], shown: Shown, now: float) -> st
     if not recent:
         return "no reading"
     low, high = shown(min(v for _, v in recent)), shown(max(v for _, v in recent))
-    span = duration(max(now - recent[0][0], 1)) if now - recent[0][0] < SPAN * 0.95 else f"1{NBSP}h"
-    span = span.split(NBSP)[0] + NBSP + span.split(NBSP)[1]
+    span = _span(now - recent[0][0])
     return f"{low}–{high} in {span}" if str(low) != str(high) else f"{low} for {span}"
 
 
@@ -147,8 +156,18 @@ def _change(known: Sequence[tuple[float, float]], shown: Shown) -> str:
     end, now = known[-1]
     at, before = next(((at, v) for at, v in known if end - at <= AGO), known[0])
     sign = "+" if now >= before else "−"
-    span = duration(end - at).split(NBSP)
-    return f"{sign}{shown(abs(now - before))} in {NBSP.join(span[:2])}"
+    return f"{sign}{shown(abs(now - before))} in {_span(end - at)}"
+
+
+def _span(seconds: float) -> str:
+    """Return a span in its greatest unit; what is nearly an hour is one.
+
+    >>> _span(7.2).replace(NBSP, " "), _span(899).replace(NBSP, " "), _span(3590).replace(NBSP, " ")
+    ('7 s', '15 m', '1 h')
+    """
+    whole = round(seconds)
+    step = 60 if whole >= 60 else 1
+    return NBSP.join(duration(max(round(whole / step) * step, 1)).split(NBSP)[:2])
 
 
 def _checkpoints(view: View) -> Tile:
@@ -156,15 +175,25 @@ def _checkpoints(view: View) -> Tile:
         return rows[0].checkpoints_timed + rows[0].checkpoints_requested if rows else None
 
     samples = view.agent.history.of(CHECKPOINTS)
-    points = [(at, None if r is None else r * view.agent.cadences[CHECKPOINTS.tier].ttl) for at, r in rates(view, CHECKPOINTS, total)]
+    points = [
+        (at, None if r is None else r * view.agent.cadences[CHECKPOINTS.tier].ttl)
+        for at, r in rates(view, CHECKPOINTS, total)
+    ]
     made = _made(view, CHECKPOINTS, "checkpoints", "Checkpoints", "", points, count, None)
     if len(samples) < 2 or samples[0].incarnation != samples[-1].incarnation:
         return Tile(**{**_fields(made), "value": None, "change": "", "reach": "needs a second reading"})
     first, last = samples[0].rows[0], samples[-1].rows[0]
     requested = last.checkpoints_requested - first.checkpoints_requested
     n = requested + last.checkpoints_timed - first.checkpoints_timed
-    span = duration(samples[-1].taken - samples[0].taken).split(NBSP)
-    return Tile(**{**_fields(made), "value": Amount(str(n), f"in {NBSP.join(span[:2])}"), "change": "", "reach": f"{requested} of {n} requested"})
+    span = _span(samples[-1].taken - samples[0].taken)
+    return Tile(
+        **{
+            **_fields(made),
+            "value": Amount(str(n), f"in {span}"),
+            "change": "",
+            "reach": f"{requested} of {n} requested",
+        }
+    )
 
 
 def _fields(tile: Tile) -> dict[str, Any]:

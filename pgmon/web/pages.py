@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Blueprint, abort, current_app, render_template
+from flask import Blueprint, abort, current_app, render_template, request
+from werkzeug.exceptions import HTTPException
 
 from pgmon.agent import Agent
-from pgmon.web import panels, subjects
+from pgmon.features.statements import STATEMENTS
+from pgmon.web import panels, queries, statements, subjects
 from pgmon.web.checks import Check, checks
 from pgmon.web.frame import frame
 from pgmon.web.panels import Panel
 from pgmon.web.parameters import PAGE, checked
 from pgmon.web.view import View
-from pgmon.web.words import PAGES
+from pgmon.web.words import PAGES, check_title
 
 blueprint = Blueprint("pages", __name__)
 
 
-def look(asked: dict[str, str]) -> View:
+def look(asked: Mapping[str, str], settle: bool = True) -> View:
     """Start what is due, wait a moment for it, and look."""
     agent: Agent = current_app.extensions["pgmon"]
-    agent.settle()
-    return View.of(agent, asked)
+    if settle:
+        agent.settle()
+    return View.of(agent, asked, "../" * (request.path.count("/") - 1))
+
+
+def rendered(view: View, template: str, page: str, title: str, found: Sequence[Check], **given: Any) -> str:
+    """Return a page in its frame."""
+    return render_template(template, view=view, frame=frame(view, page, title, found), **given)
 
 
 def shown(view: View, page: str) -> list[Panel]:
-    """Return the panels of a page: those of its subject that have no place of their own, and what it adds."""
+    """Return the panels of a page."""
     return subjects.arranged(view, page, [panels.panel(view, f) for f in subjects.features(view, page)])
 
 
@@ -37,14 +45,40 @@ def page(page: str = "overview") -> str:
     """Show a page."""
     view = look(checked(PAGE))
     found = checks(view)
-    return render_template(
-        subjects.TEMPLATES.get(page, "page.html"),
-        view=view,
-        frame=frame(view, page, PAGES[page], found),
-        checks=found if page in ("overview", "alerts") else [c for c in found if c.page == page],
-        groups=grouped(shown(view, page)),
-        **subjects.extra(view, page, found),
-    )
+    here = found if page in ("overview", "alerts") else [c for c in found if c.page == page]
+    template, extra = subjects.TEMPLATES.get(page, "page.html"), subjects.extra(view, page, found)
+    groups = grouped(shown(view, page))
+    return rendered(view, template, page, PAGES[page], found, checks=here, groups=groups, **extra)
+
+
+@blueprint.get("/queries/<queryid>")
+def query(queryid: str) -> str:
+    """Show one statement."""
+    view = look(checked({"refresh": PAGE["refresh"]}))
+    detail = queries.detail(view, queryid)
+    if detail is None:
+        abort(404, "That statement is not among those read now: it may have left the top, or pg_stat_statements.")
+    panel = panels.panel(view, STATEMENTS)
+    return rendered(view, "query.html", "queries", f"Query {queryid}", checks(view), detail=detail, panel=panel)
+
+
+@blueprint.get("/alerts/<name>")
+def alert(name: str) -> str:
+    """Show a check: its rows, its limits, and what to do."""
+    view = look(checked({"refresh": PAGE["refresh"]}))
+    found = checks(view)
+    check = next((c for c in found if c.name == name), None)
+    if check is None:
+        abort(404, "There is no check of that name on this server.")
+    panel = panels.panel(view, check.feature)
+    return rendered(view, "alert.html", "alerts", check_title(name), found, check=check, panel=panel)
+
+
+@blueprint.get("/sql")
+def sql() -> str:
+    """Show every statement that may be sent to this server."""
+    view = look(checked({"refresh": PAGE["refresh"]}))
+    return rendered(view, "sql.html", "sql", PAGES["sql"], checks(view), statements=statements.catalogue(view))
 
 
 def grouped(found: Sequence[Panel]) -> list[list[Panel]]:
@@ -73,6 +107,15 @@ def lede(found: Sequence[Check]) -> str:
     return ", ".join([*parts, *([f"{passed} passed"] if passed else [])]) + "."
 
 
-def not_found(message: str) -> Any:
-    """End a request for something that is not there."""
-    abort(404, message)
+def fault(error: HTTPException) -> Any:
+    """Return what is wrong with a request: as JSON from the API, in a page's frame from a page."""
+    if error.response is not None:
+        return error
+    headers = [(k, v) for k, v in error.get_headers() if k not in ("Content-Type", "Content-Length")]
+    code = error.code or 500
+    if request.path.startswith("/api/"):
+        return {"error": error.description}, code, headers
+    if "text/html" not in request.accept_mimetypes.values() or code >= 500:
+        return f"{error.description}\n", code, [*headers, ("Content-Type", "text/plain; charset=utf-8")]
+    view = look({}, settle=False)
+    return rendered(view, "error.html", "", error.name, checks(view), error=error), code, headers

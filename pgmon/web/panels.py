@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-
 from pgmon.feature import Feature, Scope, Tier, columns
 from pgmon.snapshot import Reading
 from pgmon.web import states, tables, words
@@ -52,9 +51,10 @@ class Panel:
         """Its id on the page, and its key in the JSON."""
         return self.feature.name
 
-    def showing(self, body: str, narrow: bool = False, **given: Any) -> Panel:
-        """Return the panel with another body."""
-        return replace(self, body=body, given=given, narrow=narrow)
+    def showing(self, body: str, narrow: bool = False, size: str = "", **given: Any) -> Panel:
+        """Return the panel with another body, and another word for how much it shows."""
+        meta = " · ".join([*self.meta.split(" · ")[:2], size]) if size and self.given["table"].lines else self.meta
+        return replace(self, body=body, given=given, narrow=narrow, meta=meta)
 
 
 def panel(view: View, feature: Feature[Any, Any]) -> Panel:
@@ -62,7 +62,11 @@ def panel(view: View, feature: Feature[Any, Any]) -> Panel:
     readings = view.readings(feature)
     rows = [row for reading in readings for row in reading.rows]
     is_facts = tables.is_facts(feature, rows)
-    table = tables.facts(view, feature, rows[0]) if is_facts else tables.table(view, feature, readings, words.ORDER.get(feature.name, ()))
+    table = (
+        tables.facts(view, feature, rows[0])
+        if is_facts
+        else tables.table(view, feature, readings, words.ORDER.get(feature.name, ()))
+    )
     state = states.of_readings(view, readings)
     if state.name == "empty":
         state = State("empty", text=words.NONE.get(feature.name, "There is none."))
@@ -89,7 +93,8 @@ def _meta(view: View, readings: Sequence[Reading], table: Table, is_facts: bool)
     parts = [age(max(view.now - (r.taken or 0) for r in taken)), duration(sum(r.seconds for r in taken))]
     if not is_facts:
         shown = len(table.lines)
-        parts.append(f"{shown} of {count(table.total)}" if shown < table.total else f"{count(table.total)} rows")
+        rows = f"{count(table.total)} row{'s' * (table.total != 1)}"
+        parts.append(f"{shown} of {count(table.total)}" if shown < table.total else rows)
     return " · ".join(parts)
 
 

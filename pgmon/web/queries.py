@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -90,7 +91,7 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
     total = sum(u.value("seconds") for u in found)
     trails = _trails(view)
     others = [u for u in found if u.queryid == OTHER and not view.asked.get("q")]
-    lines = [_line(view, u, total, texts, trails) for u in (*listed[:limit], *others)]
+    lines = tables.aligned([_line(view, u, total, texts, trails) for u in (*listed[:limit], *others)])
     table = Table(
         heads=_heads(view, by),
         lines=lines,
@@ -132,13 +133,11 @@ def _heads(view: View, by: str) -> list[Head]:
     ]
 
 
-def _line(
-    view: View, use: Use, total: float, texts: Mapping[str, str], trails: Mapping[Key, list[Point]]
-) -> Line:
+def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: Mapping[Key, list[Point]]) -> Line:
     share = use.value("seconds") / total if total else None
     calls, blocks = use.sums["calls"] or 0, (use.sums["blks_hit"] or 0) + (use.sums["blks_read"] or 0)
     ratio = Cell(Markup(UNKNOWN), "n") if not blocks else tables.number((use.sums["blks_hit"] or 0) / blocks, "ratio")
-    name = _other(use) if use.queryid == OTHER else _linked(use, texts.get(use.queryid))
+    name = _other(use) if use.queryid == OTHER else _linked(view, use, texts.get(use.queryid))
     trail = drawn(trails.get(use.key, []), view.now, view.agent.cadences[STATEMENTS.tier].ttl)
     anchor = view.anchor(f"q-{use.queryid}-{len(view.anchors)}")
     return Line(
@@ -162,9 +161,11 @@ def _other(use: Use) -> Markup:
     return Markup("all others <small>{}</small>").format(use.db)
 
 
-def _linked(use: Use, text: str | None) -> Markup:
+def _linked(view: View, use: Use, text: str | None) -> Markup:
     shown = highlight.sql(text) if text else Markup("text not read yet ({})").format(use.queryid)
-    return Markup('<a href="/queries/{}"><code>{}</code></a> <small>{}</small>').format(use.queryid, shown, use.db)
+    return Markup('<a href="{}queries/{}"><code>{}</code></a> <small>{}</small>').format(
+        view.root, use.queryid, shown, use.db
+    )
 
 
 def _rate(use: Use, name: str, shown: Callable[[float], Amount], each: int = 1) -> Cell:
@@ -173,16 +174,14 @@ def _rate(use: Use, name: str, shown: Callable[[float], Amount], each: int = 1) 
     if value is None:
         return Cell(Markup(UNKNOWN), "n", "not known")
     made = shown(value * each / (use.elapsed or 1))
-    unit = f"{made.unit}{'/s' if use.elapsed else ''}" if value else made.unit
-    html = Markup("{} <small>{}</small>").format(made.text, unit) if unit else escape(made.text)
-    return Cell(html, "n", f"{value * each:,.0f}")
+    return replace(tables.of_amount(made, "/s" if use.elapsed and value else ""), title=f"{value * each:,.0f}")
 
 
 def _trails(view: View) -> dict[Key, list[Point]]:
     """Return the share of time of each statement, reading by reading."""
     found: dict[Key, list[Point]] = {}
     samples = view.agent.history.of(STATEMENTS)[-POINTS:]
-    for a, b in zip(samples, samples[1:], strict=False):
+    for a, b in pairwise(samples):
         window = between(a, b)
         total = sum(u.value("seconds") for u in window)
         for use in window:
@@ -209,10 +208,7 @@ def detail(view: View, queryid: str) -> Detail | None:
     trails, every = _trails(view), view.agent.cadences[STATEMENTS.tier].ttl
     window = {u.key: u for u in uses(view)}
     labels = f'cluster="{view.agent.config.cluster}",queryid="{queryid}"'
-    promql = (
-        f"rate(pg_stmt_time_seconds_total{{{labels}}}[5m])\n"
-        f"  / rate(pg_stmt_calls_total{{{labels}}}[5m])"
-    )
+    promql = f"rate(pg_stmt_time_seconds_total{{{labels}}}[5m])\n  / rate(pg_stmt_calls_total{{{labels}}}[5m])"
     shown = [
         (
             row,
@@ -237,7 +233,11 @@ def _counters(row: Statement, use: Use | None) -> Table:
         )
         for name in SUMS
     ]
-    heads = [Head("Counter"), Head("Since the statistics began", kind="n"), Head("Since the previous reading", kind="n")]
+    heads = [
+        Head("Counter"),
+        Head("Since the statistics began", kind="n"),
+        Head("Since the previous reading", kind="n"),
+    ]
     return Table(heads, lines, len(lines))
 
 

@@ -39,9 +39,10 @@ def drawn(points: Sequence[Point], now: float, every: float) -> list[float | Non
     >>> drawn([(0, 1.0), (10, 2.0), (40, 5.0)], 42, 10)
     [1.0, 2.0, None, None, 5.0]
     """
-    if not points:
+    first = next((at for at, value in points if value is not None), None)
+    if first is None:
         return []
-    start = max(points[0][0], now - SPAN)
+    start = max(first, now - SPAN)
     step = max(every, (now - start) / POINTS)
     found: list[float | None] = [None] * (int((now - start) / step + 0.5) + 1)
     for at, value in points:

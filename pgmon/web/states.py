@@ -66,7 +66,7 @@ def of_readings(view: View, readings: Sequence[Reading]) -> State:
     bad = [(r, s) for r, s in zip(readings, states, strict=True) if s.name not in ("fresh", "empty")]
     if not bad:
         return State("fresh" if any(r.rows for r in readings) else "empty")
-    reading, state = bad[0]
+    state = bad[0][1]
     if len(readings) == 1 or len({s.name for s in states}) == 1:
         return state
     dbs = ", ".join(r.db for r, _ in bad[:NAMED]) + (" …" if len(bad) > NAMED else "")

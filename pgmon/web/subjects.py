@@ -47,9 +47,14 @@ def features(view: View, page: str) -> list[Feature[Any, Any]]:
 
 def arranged(view: View, page: str, found: Sequence[Panel]) -> list[Panel]:
     """Return the panels with the bodies that they have on this page, wide ones before narrow ones."""
-    shown = [BODIES.get((page, p.id), lambda _, panel: panel)(view, p) for p in found if p.id not in WITHIN]
+    shown = [_shown(view, page, p) for p in found if p.id not in WITHIN]
     lead = len(FIRST.get(page, ()))
     return shown[:lead] + sorted(shown[lead:], key=lambda p: p.narrow)
+
+
+def _shown(view: View, page: str, panel: Panel) -> Panel:
+    body = BODIES.get((page, panel.id))
+    return body(view, panel) if body else panel
 
 
 def extra(view: View, page: str, found: Sequence[Check]) -> dict[str, Any]:
@@ -68,7 +73,10 @@ def headline(view: View, found: Sequence[Check]) -> tuple[str, str]:
     if view.facts is None and not view.is_up:
         return f"{cluster} was not seen yet", view.agent.health()["database"]
     if not view.is_up:
-        return f"{cluster} does not answer", f"{view.agent.health()['database']}. Below are the last readings; the checks are unknown, not resolved."
+        return (
+            f"{cluster} does not answer",
+            f"{view.agent.health()['database']}. Below are the last readings; the checks are unknown, not resolved.",
+        )
     if failing or unknown:
         n = len(failing) + len(unknown)
         return f"{n} of {len(found)} checks need{'s' * (n == 1)} attention", ""
@@ -88,5 +96,7 @@ def flattened(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]
         if isinstance(value, Mapping) and value:
             found += flattened(value, f"{path}{key}.")
         else:
-            found.append((f"{path}{key}", ", ".join(map(str, value)) if isinstance(value, (list, tuple, dict)) else str(value)))
+            found.append(
+                (f"{path}{key}", ", ".join(map(str, value)) if isinstance(value, (list, tuple, dict)) else str(value))
+            )
     return found

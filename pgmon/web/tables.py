@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from pgmon.feature import Column, Feature, columns
 from pgmon.snapshot import Reading
 from pgmon.web import highlight, marks
 from pgmon.web.limits import Limits, by_field
-from pgmon.web.units import UNKNOWN, amount
+from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
 FEW, MANY = 12, 1000  # rows shown, and after a click
@@ -40,6 +41,7 @@ NAMES = {
     "max": "maximum",
 }
 SUFFIXES = ("_seconds", "_bytes", "_ratio")
+KINDS = {"seconds": "time", "bytes": "size", "ratio": "share", "": "count"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,17 @@ class Field:
     name: str
     column: Column
     limits: Limits | None = None
+    shared: bool = False  # another field has the same words, in another unit
 
     @property
     def unit(self) -> str:
         """The unit; a metric that is called a percentage is one."""
         return "percent" if "_pct" in self.column.metric else self.column.unit
+
+    @property
+    def per(self) -> str:
+        """What is behind the unit of a rate."""
+        return "/s" if "per second" in self.column.help else ""
 
     @property
     def words(self) -> str:
@@ -107,7 +115,7 @@ class Field:
         """
         stem = next((self.name.removesuffix(s) for s in SUFFIXES if self.name.endswith(s)), self.name)
         words = " ".join(NAMES.get(word, word) for word in (stem or self.name).split("_"))
-        return words[:1].upper() + words[1:]
+        return words[:1].upper() + words[1:] + (f", {KINDS.get(self.unit, self.unit)}" if self.shared else "")
 
 
 def shown_fields(feature: Feature[Any, Any], thresholds: Mapping[str, float]) -> list[Field]:
@@ -115,12 +123,15 @@ def shown_fields(feature: Feature[Any, Any], thresholds: Mapping[str, float]) ->
     limits = by_field(feature, thresholds)
     kinds = {name: c for name, c in columns(feature.row).items() if c.role != "kept"}
     found = [Field(name, column, limits.get(name)) for name, column in kinds.items()]
+    met = Counter(f.words for f in found)
+    found = [replace(f, shared=met[f.words] > 1) for f in found]
     return sorted(found, key=lambda f: (f.column.role != "label", f.limits is None))
 
 
 def is_facts(feature: Feature[Any, Any], rows: Sequence[object]) -> bool:
     """Tell whether a feature is one row without a name: its numbers stand below each other."""
-    return len(rows) == 1 and not any(c.role == "label" or n == "pid" for n, c in columns(feature.row).items())
+    named = any(c.role == "label" for c in columns(feature.row).values())
+    return len(rows) == 1 and not named and _is_number(feature, fields(feature.row)[0].name)
 
 
 def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], order: Sequence[str] = ()) -> Table:
@@ -137,7 +148,7 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
     limit = MANY if view.asked.get("n") == "all" else FEW
     return Table(
         heads=[head for f in visible for head in _heads(view, feature, f, several)],
-        lines=[_line(view, visible, row, db if several else None) for db, row in rows[:limit]],
+        lines=aligned([_line(view, visible, row, db if several else None) for db, row in rows[:limit]]),
         total=len(rows),
         more=view.link(n="all") if len(rows) > limit else None,
         wider=view.link(wide=feature.name) if narrow else None,
@@ -152,7 +163,7 @@ def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
     heads = [Head("What", hidden=True), Head("Value", kind="n", hidden=True)]
     return Table(
         heads=[*heads, *([Head("Against the limit", kind="g", hidden=True)] if barred else [])],
-        lines=[_fact(view, f, row, barred) for f in found],
+        lines=aligned([_fact(view, f, row, barred) for f in found]),
         total=1,
     )
 
@@ -160,8 +171,13 @@ def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
 def _fact(view: View, f: Field, row: object, barred: bool) -> Line:
     value = getattr(row, f.name)
     name = Cell(escape(f.words), title=f.column.help, header=True)
-    limit = Cell(Markup("{}<small>{}</small>").format(f.limits.bar(value), f.limits.words), "g") if f.limits else None
-    cells = [name, _cell(view, f, value), *([limit or Cell(Markup())] if barred else [])]
+    limit = Markup("{}<small>{}</small>").format(_bar(f.limits, value), f.limits.words) if f.limits else Markup()
+    shown = _cell(view, f, value)
+    cells = [
+        name,
+        replace(shown, kind="n" if shown.kind == "" else shown.kind),
+        *([Cell(limit, "g")] if barred else []),
+    ]
     return Line(cells, f.limits.state(value) if f.limits else "")
 
 
@@ -185,7 +201,11 @@ def _texts(row: Any) -> list[str]:
 def sorting(view: View, feature: Feature[Any, Any]) -> tuple[str, bool]:
     """Return the field that a feature's table is sorted by, and whether ascending; '' for the order as read."""
     name, _, field = view.asked.get("sort", "").partition(".")
-    return (field, view.asked.get("dir") == "asc") if name == feature.name and field in columns(feature.row) else ("", False)
+    return (
+        (field, view.asked.get("dir") == "asc")
+        if name == feature.name and field in columns(feature.row)
+        else ("", False)
+    )
 
 
 def _sorted(view: View, feature: Feature[Any, Any], rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -205,7 +225,7 @@ def _rank(value: Any) -> Any:
 def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> list[Head]:
     by, ascending = sorting(view, feature)
     now = f.name == by
-    link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if now and ascending or not now else "asc")
+    link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if (now and ascending) or not now else "asc")
     kind = "n" if _is_number(feature, f.name) else ""
     head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
     if f.limits:
@@ -236,9 +256,9 @@ def _line(view: View, visible: Sequence[Field], row: Any, db: str | None) -> Lin
             cell = replace(cell, header=True, anchor=anchor)
         cells.append(cell)
         if f.limits:
-            cells.append(Cell(f.limits.bar(value), "g"))
+            cells.append(Cell(_bar(f.limits, value), "g"))
         elif f.unit == "ratio":
-            cells.append(Cell(marks.bar(None if value is None else 100 * value), "g2"))
+            cells.append(Cell(Markup() if value is None else marks.bar(100 * value), "g2"))
         elif first and db is not None:
             cells.append(Cell(escape(db)))
         first = False
@@ -252,9 +272,9 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
     if isinstance(value, bool):
         return Cell(Markup("yes" if value else "no"))
     if f.name in ("pid", "queryid"):
-        return Cell(LINKS[f.name](value), "id")
+        return Cell(linked(view, f.name, value), "id")
     if isinstance(value, (int, float)):
-        return number(value, f.unit)
+        return number(value, f.unit, f.per)
     if f.name in CODE:
         return Cell(Markup("<code>{}</code>").format(highlight.sql(str(value))), "q") if value else Cell(Markup())
     if isinstance(value, (list, tuple)):
@@ -262,11 +282,32 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
     return Cell(breakable(str(value)), "id" if f.column.role == "label" and f.name != "db" else "")
 
 
-def number(value: float, unit: str) -> Cell:
+def number(value: float, unit: str, per: str = "") -> Cell:
     """Return a number with its unit in a column of its own."""
-    shown = amount(value, unit)
-    html = Markup("{} <small>{}</small>").format(shown.text, shown.unit) if shown.unit else escape(shown.text)
-    return Cell(html, "n", shown.exact or str(value))
+    return of_amount(amount(value, unit), per)
+
+
+def of_amount(shown: Amount, per: str = "") -> Cell:
+    """Return an amount as a cell."""
+    unit = f"{shown.unit}{per}" if not shown.text.endswith("%") else ""
+    html = Markup("{} <small>{}</small>").format(shown.text, unit) if unit else escape(shown.text)
+    return Cell(html, "n", shown.exact or shown.text)
+
+
+def _bar(limits: Limits, value: float | None) -> Markup:
+    """Return a bar; what a good reading does not have is not drawn, which is not the same as not known."""
+    return Markup() if value is None else limits.bar(value)
+
+
+def aligned(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines with room for a unit in every number of a column that has one."""
+    united = {i for line in lines for i, c in enumerate(line.cells) if c.kind == "n" and "<small>" in c.html}
+    return [replace(line, cells=[_roomy(c) if i in united else c for i, c in enumerate(line.cells)]) for line in lines]
+
+
+def _roomy(cell: Cell) -> Cell:
+    bare = cell.kind == "n" and "<small>" not in cell.html
+    return replace(cell, html=Markup("{} <small></small>").format(cell.html)) if bare else cell
 
 
 def breakable(name: str) -> Markup:
@@ -278,7 +319,9 @@ def breakable(name: str) -> Markup:
     return Markup(str(escape(name)).replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
-LINKS: Mapping[str, Callable[[Any], Markup]] = {
-    "pid": lambda pid: Markup('<a href="/activity#pid-{0}">{0}</a>').format(pid),
-    "queryid": lambda queryid: Markup('<a href="/queries/{0}">{0}</a>').format(queryid) if queryid != "other" else Markup("all others"),
-}
+def linked(view: View, name: str, value: Any) -> Markup:
+    """Return a process or a statement with a link to what is known of it."""
+    if value == "other":
+        return Markup("all others")
+    href = f"activity#pid-{value}" if name == "pid" else f"queries/{value}"
+    return Markup('<a href="{}">{}</a>').format(view.root + href, value)

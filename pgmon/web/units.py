@@ -69,6 +69,8 @@ def duration(seconds: float) -> str:
 
     >>> [duration(s).replace(NBSP, " ") for s in (0, 0.00013, 0.0381, 1.05, 41.6, 62, 3720, 93784)]
     ['0 s', '0.13 ms', '38.1 ms', '1.05 s', '42 s', '1 m 02 s', '1 h 02 m', '1 d 2 h']
+    >>> duration(1800).replace(NBSP, " ")
+    '30 m'
     """
     if seconds < 0:
         return f"−{duration(-seconds)}"
@@ -80,9 +82,8 @@ def duration(seconds: float) -> str:
     for unit, length, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if whole >= length:
             rest = whole % length // part
-            return f"{whole // length}{NBSP}{unit}" + (
-                f"{NBSP}{rest:{'' if unit == 'd' else '02'}}{NBSP}{lesser}" if rest or unit != "d" else ""
-            )
+            digits = "" if unit == "d" else "02"
+            return f"{whole // length}{NBSP}{unit}" + (f"{NBSP}{rest:{digits}}{NBSP}{lesser}" if rest else "")
     return f"{whole}{NBSP}s"
 
 
@@ -101,7 +102,7 @@ def share(ratio: float) -> Amount:
     """Return a ratio in percent.
 
     >>> str(share(0.634)), str(share(1))
-    ('63.5\\xa0%', '100\\xa0%')
+    ('63.4\\xa0%', '100\\xa0%')
     """
     return Amount(f"{figures(round(ratio * 100, 1))}{NBSP}%", exact=repr(float(ratio)))
 

@@ -26,14 +26,15 @@ class View:
     now: float  # monotonic
     wall: float  # seconds since 1970
     snapshots: Mapping[Tier, Snapshot | None]
+    root: str = ""  # the way up from this page to the first: links work behind any prefix of a proxy
     anchors: set[str] = field(default_factory=set)  # ids that the page has by now
 
     @classmethod
-    def of(cls, agent: Agent, asked: Mapping[str, str]) -> View:
+    def of(cls, agent: Agent, asked: Mapping[str, str], root: str = "") -> View:
         """Look at an agent now."""
         snapshots: dict[Tier, Snapshot | None] = {tier: cache.latest for tier, cache in agent.caches.items()}
         snapshots[Tier.AGENT] = agent.own.read()
-        return cls(agent, asked, agent.clock.monotonic(), agent.clock.wall(), snapshots)
+        return cls(agent, asked, agent.clock.monotonic(), agent.clock.wall(), snapshots, root)
 
     @property
     def facts(self) -> Facts | None:
@@ -84,6 +85,10 @@ class View:
         """Return a link to this page with some parameters changed; None takes one away."""
         wanted = {k: v for k, v in {**self.asked, **changed}.items() if v is not None}
         return f"?{urlencode(wanted)}"
+
+    def page(self, name: str) -> str:
+        """Return the way to a page."""
+        return self.root + name if name != "overview" else self.root or "./"
 
     def anchor(self, name: str) -> str | None:
         """Return an id for an element, None where the page has it."""

@@ -58,7 +58,7 @@ WHY: Mapping[str, str] = {
     "xmin": "Rows that died after the oldest xmin stay. The holder furthest back decides; freeing the others changes "
     "nothing.",
     "connections_by_state": "Client sessions by state, all databases. The mark is the limit of ConnectionSaturation.",
-    "statements": "Share of the execution time since the previous reading. Literals are withheld before a text is kept.",
+    "statements": "Share of the execution time since the previous reading. Literals are withheld before it is kept.",
 }
 NONE: Mapping[str, str] = {
     "blocking": "Nobody waits for a lock.",
@@ -115,12 +115,3 @@ def check_title(name: str) -> str:
         words.append(f" {letter}" if starts else letter)
     first, *rest = "".join(words).split()
     return " ".join([first, *(w if w.isupper() else w.lower() for w in rest)])
-
-
-def page_url(page: str) -> str:
-    """Return the path of a page.
-
-    >>> page_url("overview"), page_url("activity")
-    ('/', '/activity')
-    """
-    return "/" if page == "overview" else f"/{page}"
