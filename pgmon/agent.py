@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -19,10 +19,10 @@ from pgmon.db import Door, limits_statement
 from pgmon.exposition import Exposition, TierCollector
 from pgmon.feature import Feature, Tier
 from pgmon.features import FEATURES
-from pgmon.guard import Guard
+from pgmon.guard import ADVICE, JUDGED, TIME, Guard
 from pgmon.history import History
 from pgmon.own import Own
-from pgmon.refresh import Refresher
+from pgmon.refresh import Refresher, Source
 from pgmon.snapshot import Cadence, Snapshot
 
 TIERS = (Tier.HOT_PATH, Tier.WORKLOAD, Tier.STORAGE, Tier.HOURLY)
@@ -53,8 +53,14 @@ class Agent:
             self.clock.monotonic,
             config.canary_table,
         )
-        self.guard = Guard(self.door, config.security.read_only_enforce, self.clock.monotonic, self._refused)
         self.history = History(self.cadences)
+        self.guard = Guard(
+            self.door,
+            self._refresher(Tier.HOURLY, JUDGED, self.door, replace(self.cadences[Tier.HOURLY], budget=TIME)),
+            config.security.read_only_enforce,
+            self.clock.monotonic,
+            self._refused,
+        )
         self.caches = {tier: self._cache(tier) for tier in TIERS}
         self.patience = Patience(max(1, config.http.threads // 2), self.clock.monotonic)
         self.exposition = Exposition(config.limits.series)
@@ -70,18 +76,18 @@ class Agent:
         for tier in (*TIERS, Tier.AGENT):
             self.exposition.add(self._collector(tier))
 
+    def _refresher(
+        self, tier: Tier, features: Sequence[Feature[Any, Any]], source: Source, cadence: Cadence
+    ) -> Refresher:
+        return Refresher(tier, features, source, cadence, self.config, self.chosen, self.clock.monotonic)
+
     def _cache(self, tier: Tier) -> Cache[Snapshot]:
-        refresher = Refresher(
-            tier,
-            [f for f in self.features if f.tier is tier],
-            self.guard,
-            self.cadences[tier],
-            self.config,
-            self.chosen,
-            self.clock.monotonic,
-        )
-        deadline = self.cadences[tier].budget + GRACE
-        return Cache(refresher, self.clock.monotonic, deadline, in_thread, [Changes(tier), self.history])
+        cadence, features = self.cadences[tier], [f for f in self.features if f.tier is tier]
+        heard: list[Callable[[Snapshot], None]] = [Changes(tier), self.history]
+        if tier is Tier.HOURLY:
+            heard.append(self.guard)
+        refresher = self._refresher(tier, features, self.guard, cadence)
+        return Cache(refresher, self.clock.monotonic, cadence.budget + GRACE, in_thread, heard)
 
     def _collector(self, tier: Tier) -> TierCollector:
         return TierCollector(
@@ -95,15 +101,8 @@ class Agent:
         )
 
     def chosen(self, databases: Sequence[str]) -> list[str]:
-        """Return the databases to visit: included, not excluded, at most limits.databases."""
-        patterns = self.config.databases
-        wanted = [
-            db
-            for db in databases
-            if any(fnmatchcase(db, p) for p in patterns.include)
-            and not any(fnmatchcase(db, p) for p in patterns.exclude)
-        ]
-        return wanted[: self.config.limits.databases]
+        """Return the databases to visit."""
+        return self.config.monitored(databases)
 
     def settle(self, patience: float = PATIENCE, tiers: Sequence[Tier] = TIERS) -> None:
         """Start what is due in the tiers and wait for the quick ones, together at most `patience` seconds."""
@@ -127,7 +126,7 @@ class Agent:
 
     def _refused(self) -> None:
         if self._started:  # else a command asks, which tells it itself
-            log.error("refusing to run", reason=self.guard.verdict)
+            log.error("refusing to run", reason="the role can write", findings=len(self.guard.refusals), advice=ADVICE)
             self.stop(3)
 
     def stop(self, exit_code: int) -> None:
@@ -144,15 +143,15 @@ class Agent:
     def health(self) -> dict[str, Any]:
         """Return what /healthz says; `status` is 'ok' only when everything is."""
         now = self.clock.monotonic()
-        up, refusals = self.own.is_up(now), self.guard.refusals
+        up = self.own.is_up(now)
         loops = {tier: self.own.on_schedule(tier, now) for tier in TIERS}
-        failing = not up or not all(loops.values()) or (refusals and self.config.security.read_only_enforce)
+        failing = not up or not all(loops.values()) or self.guard.is_refused
         degraded = self.own.degraded()
         return {
             "status": "failing" if failing else "degraded" if degraded else "ok",
             "database": "up" if up else self._why(),
             "loops": {tier: "on schedule" if good else "late" for tier, good in loops.items()},
-            "guard": "not judged yet" if self.guard.findings is None else "refused" if refusals else "passed",
+            "guard": self.guard.state,
             "degraded": degraded,
         }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import urllib.request
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import structlog
 import yaml
 from waitress.server import create_server
 
-from pgmon import __version__, demo, logs, sqlfiles
-from pgmon.agent import GRACE, TIERS, Agent
+from pgmon import __version__, check, demo, logs, sqlfiles
+from pgmon.agent import Agent
 from pgmon.alerts import prometheus_rules
 from pgmon.config import Config, Loaded, load, require_dsn
 from pgmon.dsn import check_dsn
-from pgmon.errors import GuardError, Kind, PgmonError, QueryError, StartError
+from pgmon.errors import GuardError, PgmonError, StartError
 from pgmon.facts import Facts
 from pgmon.feature import Tier
 from pgmon.features import FEATURES
@@ -160,48 +161,19 @@ def _ask_health(config: Config, path: str) -> int:
         return 1
 
 
-@main.command()
+@main.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_obj
-def check(path: Path | None) -> None:
+def run_check(path: Path | None, as_json: bool) -> None:
     """Check the configuration, connect, judge the role, and print what would run."""
-    loaded = load(path, os.environ, strict=True)
-    agent = Agent(_usable(loaded))
+    agent = Agent(_usable(load(path, os.environ, strict=True)))
     try:
-        facts = _facts(agent)
-        click.echo(f"PostgreSQL {'.'.join(map(str, facts.version))}, {'standby' if facts.in_recovery else 'primary'}")
-        click.echo(f"databases: {', '.join(agent.chosen(facts.databases))}")
-        for finding in agent.guard.findings or ():
-            click.echo(f"{finding.severity}: {finding.what}: {finding.cure}")
-        for tier in TIERS:
-            _print_plan(tier, facts)
+        found = check.report(agent)
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else "\n".join(check.text(found)))
+        if agent.guard.is_refused:
+            raise GuardError(f"the role can write ({len(agent.guard.refusals)} findings): pgmon would refuse to run")
     finally:
         agent.door.close()
-
-
-def _facts(agent: Agent) -> Facts:
-    """Return what the server is, through the guard. Raises GuardError, StartError."""
-    try:
-        facts = agent.guard.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
-    except QueryError as exc:
-        raise GuardError(str(exc)) if exc.kind is Kind.REFUSED else StartError(f"{exc.kind}: {exc}") from None
-    if not facts.monitors:
-        raise StartError(f'the role lacks pg_monitor: GRANT pg_monitor TO "{facts.role}"')
-    return facts
-
-
-def _print_plan(tier: Tier, facts: Facts) -> None:
-    for feature in FEATURES:
-        if feature.tier is tier and feature.of is None:
-            click.echo(f"{tier:9} {feature.name:16} {_verdict(feature.name, facts)}")
-
-
-def _verdict(name: str, facts: Facts) -> str:
-    """Return 'ok', or why a statement would not run on that server."""
-    try:
-        sqlfiles.usable(name, facts)
-    except QueryError as exc:
-        return f"{exc.kind}: {exc}"
-    return "ok"
 
 
 @main.command()
@@ -215,24 +187,30 @@ def sql(path: Path | None, name: str | None, server_version: int | None) -> None
     if name and name not in names:
         raise click.BadParameter(f"there is {', '.join(names)}", param_hint="ID")
     for each in [name] if name else names:
-        verdict = _verdict(each, facts)
+        verdict = check.verdict(each, facts)
         click.echo(f"{sqlfiles.usable(each, facts)};\n" if verdict == "ok" else f"-- {each}: {verdict}\n")
 
 
 def _connected_facts(path: Path | None) -> Facts:
     agent = Agent(_usable(load(path, os.environ)))
     try:
-        return _facts(agent)
+        facts = check.judged(agent)
+        if agent.guard.is_refused:
+            raise GuardError(agent.guard.verdict)
     finally:
         agent.door.close()
+    return facts
 
 
 @main.command("demo")
+@click.option("--incidents/--no-incidents", default=True, help="Let things go wrong, or watch a healthy server.")
 @click.pass_context
-def run_demo(ctx: click.Context) -> None:
+def run_demo(ctx: click.Context, incidents: bool) -> None:
     """Start a PostgreSQL of its own with a small live load, and watch it until Ctrl-C."""
-    with demo.server() as started:
-        config = _usable(load(ctx.obj, {**os.environ, "PGMON_DSN": started.dsn}))
+    # A file says itself how often is read; variables of the demo would come on top of it.
+    intervals = demo.INTERVALS if ctx.obj is None else {}
+    with demo.server() as started, demo.troubled(started) if incidents else nullcontext():
+        config = _usable(load(ctx.obj, {**intervals, **os.environ, "PGMON_DSN": started.dsn}))
         log.info("demo", postgresql=started.version, page=f"http://127.0.0.1:{config.http.address[1]}/")
         exit_code = serve(config, ctx.obj)
     _end(ctx, exit_code)

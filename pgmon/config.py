@@ -6,10 +6,11 @@ Attribute names are the keys of the file. All faults are told at once, and no me
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -350,6 +351,16 @@ class Config(Section):
     alerts: Alerts = Alerts()
     notifiers: Notifiers = Notifiers()
     logging: Logging = Logging()
+
+    def monitored(self, databases: Sequence[str]) -> list[str]:
+        """Return the databases to visit: included, not excluded, at most limits.databases."""
+        include, exclude = self.databases.include, self.databases.exclude
+        wanted = [
+            db
+            for db in databases
+            if any(fnmatchcase(db, p) for p in include) and not any(fnmatchcase(db, p) for p in exclude)
+        ]
+        return wanted[: self.limits.databases]
 
 
 # What follows from the models.

@@ -1,10 +1,10 @@
-"""The guard: refuses a role that can write, before anything else is asked of a server."""
+"""The guard: refuses a role that can write, before anything else is asked of a server and whenever it is seen later."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -12,101 +12,40 @@ import structlog
 from pgmon.errors import Kind, QueryError
 from pgmon.facts import Facts
 from pgmon.feature import Feature, Params, Tier
-from pgmon.features.privileges import PRIVILEGES, Privilege
+from pgmon.features.privileges import GRANTS, PRIVILEGES
+from pgmon.findings import MADE_FOR_IT, SEVERITIES, Finding
 from pgmon.refresh import Source
+from pgmon.snapshot import Key, Reading, Snapshot
 
-TIME = 10.0  # seconds to judge a server nobody has seen: 1.6 million columns take 0.2 s
+JUDGED = (PRIVILEGES, GRANTS)
+TIME = 10.0  # seconds to judge a server nobody has seen: a database of 1.6 million columns takes 0.3 s
 SHOWN = 20
-
-# What the predefined roles are: part of the job, only reading, or doing something. One that nobody knows is a warning.
-FINE = ("pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_use_reserved_connections")
-READING = {"pg_read_all_data": "info", "pg_read_server_files": "warn"}
-DOING = (
-    "pg_write_all_data",
-    "pg_write_server_files",
-    "pg_execute_server_program",
-    "pg_signal_backend",
-    "pg_signal_autovacuum_worker",
-    "pg_checkpoint",
-    "pg_create_subscription",
-    "pg_maintain",
-    "pg_database_owner",
-)
+ADVICE = f"or use a role made for it: {MADE_FOR_IT}"
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that a read-only role should not have, and the statement that takes it away."""
-
-    severity: str  # refuse, warn or info
-    what: str
-    cure: str
-
-
-def judge(privileges: Sequence[Privilege]) -> list[Finding]:
-    """Return the findings, the gravest first.
-
-    >>> judge([Privilege("attribute", "SUPERUSER", "", "monitor", "monitor")])[0].cure
-    'ALTER ROLE monitor NOSUPERUSER'
-    """
-    found = [finding for p in privileges if (finding := _judged(p))]
-    return sorted(found, key=lambda f: ("refuse", "warn", "info").index(f.severity))
-
-
-def _judged(p: Privilege) -> Finding | None:
-    via = "" if p.holder == p.role else f" (through {p.holder})"
-    if p.kind == "attribute":
-        severity = "warn" if p.privilege == "BYPASSRLS" else "refuse"
-        return Finding(severity, f"{p.privilege}{via}", _role_cure(p, f"NO{p.privilege}"))
-    if p.kind == "role":
-        return (
-            None if p.privilege in FINE else Finding(_role_severity(p.privilege), f"member of {p.privilege}", _leave(p))
-        )
-    if p.kind == "owner":
-        owner = "OWNER TO another_role"
-        return Finding("refuse", f"owns {p.object}{via}", f"ALTER TABLE {p.object} {owner}" if not via else _leave(p))
-    return Finding(
-        "refuse", f"{p.privilege} on {p.object}{via}", f"REVOKE {p.privilege} ON {p.object} FROM {_quoted(p.holder)}"
-    )
-
-
-def _role_severity(role: str) -> str:
-    """Return how grave a membership is; what is no role of PostgreSQL itself is a cloud's administrator."""
-    if role in DOING or not role.startswith("pg_"):
-        return "refuse"
-    return READING.get(role, "warn")
-
-
-def _role_cure(p: Privilege, attribute: str) -> str:
-    return f"ALTER ROLE {_quoted(p.role)} {attribute}" if p.holder == p.role else _leave(p)
-
-
-def _leave(p: Privilege) -> str:
-    return f"REVOKE {_quoted(p.holder)} FROM {_quoted(p.role)}"
-
-
-def _quoted(role: str) -> str:
-    plain = role == "PUBLIC" or (role.isascii() and role.isidentifier() and role == role.lower())
-    return role if plain else '"' + role.replace('"', '""') + '"'
-
-
 class Guard:
-    """The door, behind a look at what the role may do on every server it has not seen."""
+    """The door, behind a look at what the role may do on every server it has not seen, and then hourly."""
 
     def __init__(
-        self, door: Source, enforce: bool, monotonic: Callable[[], float], refused: Callable[[], None]
+        self,
+        door: Source,
+        read: Callable[[Snapshot | None], Snapshot],  # the features judged, past the guard
+        enforce: bool,
+        monotonic: Callable[[], float],
+        refused: Callable[[], None],
     ) -> None:
-        self._door, self._enforce, self._now, self._refused = door, enforce, monotonic, refused
+        self._door, self._read, self._enforce, self._now, self._refused = door, read, enforce, monotonic, refused
         self._lock = threading.Lock()
-        self._judged: set[tuple[str, str]] = set()  # system identifier, role
-        self.findings: Sequence[Finding] | None = None  # None: no server was seen yet
+        self._admitted: set[tuple[str, str]] = set()  # system identifier, role
+        self._readings: Mapping[Key, Reading] = {}
+        self.findings: Sequence[Finding] | None = None  # None: no server was judged yet
 
     def facts(self, db: str, tier: Tier, deadline: float) -> Facts:
         """Return what the server is. Raises QueryError, of kind 'refused' where the role can write."""
         facts = self._door.facts(db, tier, deadline)
-        if facts.monitors and (facts.system_identifier, facts.role) not in self._judged:
+        if facts.monitors and (facts.system_identifier, facts.role) not in self._admitted:
             self._admit(facts, deadline)
         return facts
 
@@ -119,22 +58,68 @@ class Guard:
         if not self._lock.acquire(timeout=max(deadline - self._now(), 0.0)):
             raise QueryError(Kind.SKIPPED, "the privileges of the role are being looked at")
         try:
-            if (facts.system_identifier, facts.role) in self._judged:
+            if (facts.system_identifier, facts.role) in self._admitted:
                 return
-            _, rows = self._door.ask(PRIVILEGES, facts, {}, self._now() + TIME)
-            self.findings = judge(rows)
-            if self._enforce and self.refusals:
+            known = self.findings
+            self.judge(facts)
+            self._tell(known)
+            for db, reason in self.unknown.items():
+                log.warning("privileges in a database are not known", db=db, reason=reason)
+            if self.is_refused:
                 self._refused()
                 raise QueryError(Kind.REFUSED, self.verdict)
-            self._judged.add((facts.system_identifier, facts.role))
-            self._say()
+            self._admitted.add((facts.system_identifier, facts.role))
         finally:
             self._lock.release()
 
-    def _say(self) -> None:
-        for finding in self.findings or ():
-            say = log.error if finding.severity == "refuse" else log.info
-            say("privilege of a role that should only read", finding=finding.what, cure=finding.cure)
+    def judge(self, facts: Facts) -> None:
+        """Find out what the role may do in every database that can be visited.
+
+        Raises QueryError when the cluster, or the database of the DSN, does not tell.
+        """
+        snapshot = self._read(None)
+        if snapshot.failure:
+            raise snapshot.failure
+        for (_, db), reading in snapshot.readings.items():
+            if reading.failure and db in ("", facts.db):
+                raise QueryError(reading.failure, f"the privileges of the role are not known: {reading.message}")
+        self._take(snapshot.readings)
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Hear what the hourly loop has read, and judge it; what it could not read is as it was."""
+        now = {key: r for key, r in snapshot.readings.items() if r.feature in JUDGED}
+        if snapshot.failure or not now:
+            return
+        with self._lock:
+            known = self.findings
+            self._take({key: self._as_known(key, r) for key, r in now.items()})
+            self._tell(known)
+            if self.is_refused:
+                self._admitted.clear()
+                self._refused()
+
+    def _as_known(self, key: Key, r: Reading) -> Reading:
+        known = self._readings.get(key)
+        return replace(r, rows=known.rows) if known and r.taken is None else r
+
+    def _take(self, readings: Mapping[Key, Reading]) -> None:
+        self._readings = readings
+        found = [finding for reading in readings.values() for finding in reading.rows]
+        self.findings = sorted(found, key=lambda f: SEVERITIES.index(f.severity))
+
+    def _tell(self, known: Sequence[Finding] | None) -> None:
+        """Log what is new: what every role has as a number, the rest one by one."""
+        new = [f for f in self.findings or () if f not in set(known or ())]
+        for f in [f for f in new if f.severity != "info"][:SHOWN]:
+            say = log.error if f.severity == "refuse" else log.warning
+            say("a role that should only read", can=f.what, on=f.object, db=f.database, cure=f.cure)
+        if new:
+            log.info("privileges judged", **{s: sum(f.severity == s for f in self.findings or ()) for s in SEVERITIES})
+
+    @property
+    def unknown(self) -> Mapping[str, str]:
+        """The databases in which the privileges could not be read lately, and why."""
+        return {db: reading.message for (_, db), reading in self._readings.items() if reading.failure}
 
     @property
     def refusals(self) -> list[Finding]:
@@ -142,10 +127,32 @@ class Guard:
         return [f for f in self.findings or () if f.severity == "refuse"]
 
     @property
+    def is_refused(self) -> bool:
+        """Whether pgmon does not run as this role."""
+        return self._enforce and bool(self.refusals)
+
+    @property
+    def state(self) -> str:
+        """Return the verdict in a few words."""
+        if self.findings is None:
+            return "not judged yet"
+        if not self.refusals:
+            return "passed"
+        return "refused" if self._enforce else "not enforced: the role can write"
+
+    @property
     def verdict(self) -> str:
         """Return the refusals as text, one per line with its cure."""
-        lines = [f"  {f.what}: {f.cure}" for f in self.refusals[:SHOWN]]
-        more = len(self.refusals) - SHOWN
-        return "\n".join(["the role can write; take that away, or use one made for monitoring:", *lines]) + (
-            f"\n  … and {more} more" if more > 0 else ""
-        )
+        lines = [told(f) for f in self.refusals[:SHOWN]]
+        more = [f"  … and {len(self.refusals) - SHOWN} more"] if len(self.refusals) > SHOWN else []
+        return "\n".join(["the role can write; take that away,", *lines, *more, ADVICE])
+
+
+def told(f: Finding) -> str:
+    """Return a finding in one line.
+
+    >>> told(Finding("refuse", "INSERT", "table public.t", "app", "REVOKE INSERT ON TABLE public.t FROM agent"))
+    '  table public.t (database app): INSERT: REVOKE INSERT ON TABLE public.t FROM agent'
+    """
+    place = f" (database {f.database})" if f.database else ""
+    return f"  {f.object}{place}: {f.what}: {f.cure}"

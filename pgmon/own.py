@@ -15,6 +15,7 @@ from pgmon.exposition import Exposition
 from pgmon.feature import Feature, Tier
 from pgmon.features import own
 from pgmon.features.canary import PROBES
+from pgmon.findings import SEVERITIES
 from pgmon.guard import Guard
 from pgmon.remedy import remedy
 from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
@@ -88,6 +89,7 @@ class Own:
         return [
             *(["not_shielded"] if facts and not facts.shielded else []),
             *(["not_enforced"] if not self.enforced else []),
+            *(["privileges_unknown"] if self.guard.unknown else []),
             *(["untested_version"] if facts and facts.version[0] > NEWEST else []),
             *(f"over_budget_{t}" for t, s in snapshots.items() if s and s.seconds > self.cadences[t].budget),
         ]
@@ -103,8 +105,7 @@ class Own:
 
     def _findings(self) -> list[tuple[str, int]]:
         found = self.guard.findings
-        severities = ("refuse", "warn", "info")
-        return [] if found is None else [(s, sum(f.severity == s for f in found)) for s in severities]
+        return [] if found is None else [(s, sum(f.severity == s for f in found)) for s in SEVERITIES]
 
 
 def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, Any], list[Reading]]]:

@@ -16,6 +16,7 @@ from pgmon.snapshot import ABSENT, Cadence, Key, Reading, Snapshot
 
 RETRY = 60.0  # seconds until a failed reading is tried again; doubles
 RECONNECT = 15.0  # … until one is that failed for want of a connection: the door alone decides when to connect
+OF_A_DATABASE = frozenset({Kind.REJECTED, Kind.SATURATED})  # one may be closed to us, or have its own limit
 LEAST_SHARE = 5  # rows of a Top-N that every database gets, however many there are
 
 log = structlog.get_logger(__name__)
@@ -189,7 +190,7 @@ class Flight:
 
     def _failed(self, r: Reading, exc: QueryError) -> Reading:
         """Keep the rows; try again soon, but ever less soon: a slow server is not asked more often than a well one."""
-        if exc.kind in NO_CONNECTION - {Kind.REJECTED}:
+        if exc.kind in NO_CONNECTION - OF_A_DATABASE:
             self._cut = self._cut or exc  # nobody else tries
         facts = self._facts.get("")
         gone = replace(r, raw=(), rows=(), taken=None) if exc.kind is Kind.UNSUPPORTED else r

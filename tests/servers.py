@@ -39,6 +39,7 @@ SETTINGS = {
     "track_io_timing": "on",
     "password_encryption": "scram-sha-256",
     "shared_buffers": "16MB",
+    "max_prepared_transactions": "5",
     "log_min_messages": "info",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
     "timezone": "UTC",

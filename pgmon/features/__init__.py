@@ -30,7 +30,7 @@ from pgmon.features.own import (
     UP,
 )
 from pgmon.features.prepared import PREPARED
-from pgmon.features.privileges import PRIVILEGES
+from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
 from pgmon.features.slots import SLOT_STATUS, SLOTS
 from pgmon.features.standby import STANDBY
@@ -79,6 +79,7 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     SUBSCRIPTION_ERRORS,
     FRESHNESS,
     PRIVILEGES,
+    GRANTS,
     UP,
     SERVER,
     SERVER_INFO,

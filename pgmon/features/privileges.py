@@ -1,19 +1,9 @@
-"""What the role of the DSN could write: the catalogue rows that the guard judges."""
+"""What the role of the DSN could write, in the cluster and in each database: what the guard judges."""
 
 from __future__ import annotations
 
-from pgmon.feature import Tier, detail, feature, row
+from pgmon.feature import Feature, Scope, Tier
+from pgmon.findings import Finding, Privilege, judge
 
-
-@row
-class Privilege:
-    """Something that the role may do, by itself, through a role it is a member of, or as everybody."""
-
-    kind: str = detail("attribute, role, owner or relation.")
-    privilege: str = detail("What it may do: INSERT, SUPERUSER, the name of a predefined role.")
-    object: str = detail("To what; '' for an attribute or a role.")
-    holder: str = detail("Through which role; PUBLIC is everybody.")
-    role: str = detail("The role of the DSN.")
-
-
-PRIVILEGES = feature("privileges", Tier.HOURLY, Privilege, panel="status")
+PRIVILEGES = Feature("privileges", Tier.HOURLY, Privilege, Finding, judge, panel="status")
+GRANTS = Feature("grants", Tier.HOURLY, Privilege, Finding, judge, scope=Scope.DATABASE, panel="status")

@@ -64,8 +64,7 @@ def _extra(view: View, page: str) -> dict[str, Any]:
     if page == "sql":
         return {"statements": [_statement(s) for s in statements.catalogue(view)]}
     if page == "status":
-        findings = [asdict(f) for f in view.agent.guard.findings or ()]
-        return {"configuration": config.describe(view.agent.config), "findings": findings}
+        return {"configuration": config.describe(view.agent.config)}
     return {}
 
 
@@ -130,7 +129,6 @@ SENT = _object(
     metrics=_list(TEXT),
     page=TEXT,
 )
-FINDING = _object(severity=TEXT, what=TEXT, cure=TEXT)
 ERROR = _object(error=TEXT)
 
 
@@ -180,7 +178,7 @@ def _path(agent: Agent, page: str) -> dict[str, Any]:
         # Of another role there is no panel: a primary has no standby's.
         panels={"type": "object", "properties": listed, "additionalProperties": False},
         **({"statements": _list(SENT)} if page == "sql" else {}),
-        **({"configuration": {"type": "object"}, "findings": _list(FINDING)} if page == "status" else {}),
+        **({"configuration": {"type": "object"}} if page == "status" else {}),
     )
     failures = {code: _response(words, ERROR) for code, words in (("400", "A parameter."), ("401", "Not logged in."))}
     return {"get": {"summary": PAGES[page], "responses": {"200": _response("As it is now.", body), **failures}}}

@@ -62,7 +62,7 @@ def extra(view: View, page: str, found: Sequence[Check]) -> dict[str, Any]:
     if page == "overview":
         return {"tiles": overview.tiles(view), "headline": headline(view, found)}
     if page == "status":
-        return {"settings": flattened(config.describe(view.agent.config)), "findings": view.agent.guard.findings}
+        return {"settings": flattened(config.describe(view.agent.config))}
     return {}
 
 

@@ -71,7 +71,7 @@ def test_f01_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
         proxy.listen()
 
         assert pgmon.process.wait(RECOVERY) == 3
-        assert "REVOKE INSERT ON public.notes FROM writer" in pgmon.said()
+        assert "REVOKE INSERT ON TABLE public.notes FROM writer" in pgmon.said()
     with server.connect() as connection:
         connection.execute("DROP TABLE notes; DROP ROLE writer")
 

@@ -21,6 +21,9 @@ import pytest
 import servers
 from pgmon import demo
 from pgmon.errors import StartError
+from pgmon.feature import Role, Tier, columns
+from pgmon.features import FEATURES
+from running import Process, Samples, value
 
 ROOT = Path(__file__).parents[2]
 PIDS = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int UNION SELECT pid FROM pg_stat_activity"
@@ -30,7 +33,7 @@ import psycopg
 from pgmon import demo
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-with demo.server() as running:
+with demo.server() as running, demo.troubled(running):
     with psycopg.connect(running.superuser_dsn) as session:
         print(json.dumps([pid for pid, in session.execute(sys.argv[1])]), flush=True)
     signal.pause()
@@ -151,6 +154,63 @@ def test_readings_have_a_partition_for_each_of_seven_days(running):
     assert rows > 30_000
 
 
+@pytest.mark.parametrize("database", demo.DATABASES)
+def test_autovacuum_and_autoanalyze_come_by(running, database):
+    def came() -> bool:
+        with psycopg.connect(running.dsn, dbname=database) as session:
+            return session.execute("SELECT count(last_autoanalyze) > 0 FROM pg_stat_user_tables").fetchone()[0]
+
+    assert eventually(came)
+
+
+def test_wal_is_archived_to_one_file_however_much_there_is(running):
+    archived = "SELECT archived_count, failed_count FROM pg_stat_archiver"
+    with psycopg.connect(running.superuser_dsn, autocommit=True) as session:
+        assert eventually(lambda: session.execute(archived).fetchone()[0] > 0)
+        before, _ = session.execute(archived).fetchone()
+        session.execute("SELECT pg_logical_emit_message(true, 'test', repeat('x', 20000000))")
+
+        assert eventually(lambda: session.execute(archived).fetchone()[0] > before + 2)
+        assert session.execute(archived).fetchone()[1] == 0
+        assert session.execute("SELECT pg_ls_dir('../archive')").fetchall() == [("newest",)]
+
+
+def test_the_slot_does_not_keep_all_wal(running):
+    lsn = "SELECT pg_wal_lsn_diff(restart_lsn, '0/0') FROM pg_replication_slots"
+    with psycopg.connect(running.superuser_dsn, autocommit=True) as session:
+        before = session.execute(lsn).fetchone()
+
+        assert eventually(lambda: session.execute(lsn).fetchone() > before)
+
+
+@pytest.mark.parametrize("database", ["postgres", *demo.DATABASES])
+def test_each_database_has_the_extensions_that_measure_bloat(running, database):
+    with psycopg.connect(running.dsn, dbname=database) as session:
+        found = {name for (name,) in session.execute("SELECT extname FROM pg_extension")}
+
+    assert {"pgstattuple", "pg_freespacemap"} <= found
+
+
+def test_large_values_are_toasted(running):
+    with psycopg.connect(running.superuser_dsn) as session:
+        query = "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE relname = 'reports'"
+        assert session.execute(query).fetchone()[0] > 1_000_000
+
+
+def test_incidents_come_and_go_and_leave_nothing(running):
+    def playing() -> set[str]:
+        with psycopg.connect(running.dsn) as session:
+            return {name for (name,) in session.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^incident'")}
+
+    with demo.troubled(running, each_seconds=0.3):
+        for incident in (*demo.LASTING, *demo.PASSING):
+            assert eventually(lambda name=f"incident_{incident.name}": name in playing())
+        lasting = {f"incident_{incident.name}" for incident in demo.LASTING}
+        assert lasting <= playing()
+
+    assert playing() == set()
+
+
 def test_the_monitoring_role_has_pg_monitor_and_nothing_else(running):
     with psycopg.connect(running.dsn) as session:
         role, superuser = session.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = user").fetchone()
@@ -189,6 +249,13 @@ def test_a_password_is_needed_and_never_shown(running):
     assert password not in repr(running)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(running.dsn, password="wrong")
+
+
+def test_the_monitoring_role_reads_where_sequences_are(running):
+    with psycopg.connect(running.dsn, dbname="billing") as session:
+        [used] = session.execute("SELECT last_value / 2147483647.0 FROM pg_sequences").fetchone()
+
+    assert 0.5 < used < 0.75  # more is an alert
 
 
 def test_it_names_the_version_and_tracks_io_times(running):
@@ -334,3 +401,66 @@ def test_a_program_that_cannot_run_is_told(folder):
 
     with pytest.raises(StartError, match="initdb does not run: Exec format error"), demo.server(binaries):
         pass
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+WITHOUT = {"replicas", "sync_states"}  # features that show something only when there is a standby
+SECOND = {"pg_tps", "pg_qps", "pg_query_latency_seconds_p95"}  # what needs a second reading
+LATE = {"pg_table_last_autovacuum_seconds"}  # what needs autovacuum to have come
+SHOWN = [f for f in FEATURES if f.tier is not Tier.AGENT and f.role is not Role.STANDBY and f.name not in WITHOUT]
+
+
+def command(*options: str, major: int = servers.NEWEST) -> Process:
+    """Return `pgmon demo`, which finds the server of a version on its PATH."""
+    return Process("", "demo", *options, environ={"PATH": f"{servers.find(major)}:{os.environ['PATH']}"})
+
+
+def missing(samples: Samples, major: int) -> set[str]:
+    """Return what has no value: features by name, and metrics that come later than others."""
+    unsupported = set((ROOT / f"tests/golden/absent.pg{major}.txt").read_text().split())
+    metrics = {f.name: {c.metric for c in columns(f.row).values() if c.metric} - unsupported for f in SHOWN}
+    empty = {name for name, its in metrics.items() if its and not its & samples.keys()}
+    return empty | ((SECOND | LATE) - samples.keys())
+
+
+def statuses(samples: Samples) -> dict[str, str]:
+    """Return the status of each feature that was read."""
+    return {labels["check"]: labels["status"] for labels in map(dict, samples.get("pgmon_check_status", {}))}
+
+
+@pytest.mark.parametrize("major", [servers.MAJORS[0], servers.NEWEST])
+def test_within_ten_seconds_every_feature_has_a_value(major):
+    began = time.monotonic()
+    with command(major=major) as pgmon:
+        assert eventually(lambda: not missing(pgmon.scrape(), major)), missing(pgmon.scrape(), major)
+        took = time.monotonic() - began
+        samples, text = pgmon.scrape(), pgmon.get("/metrics")[1]
+        page = pgmon.get("/")[0]
+        exit_code = pgmon.end()
+
+    absent = {check for check, status in statuses(samples).items() if status == "not_supported"}
+    assert took < 10  # about six alone on the machine
+    assert {f.name for f in SHOWN} <= statuses(samples).keys()
+    assert set(statuses(samples).values()) <= {"ok", "not_supported"}
+    assert absent == {f.name for f in FEATURES if f.role is Role.STANDBY and f.of is None}
+    assert value(samples, "pg_lock_queue_sessions") == 1
+    assert linted(text) == ""
+    assert (page, exit_code) == (200, 0)
+
+
+def linted(text: str) -> str:
+    """Return what promtool has to say about a page of metrics."""
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_without_incidents_all_is_well():
+    with command("--no-incidents") as pgmon:
+        assert eventually(lambda: "freshness" in statuses(pgmon.scrape()))
+        samples = pgmon.scrape()
+
+    assert not [labels for labels in samples["pg_table_never_autovacuumed"] if "incident" in dict(labels)["relation"]]
+    assert value(samples, "pg_blocked_sessions") == 0

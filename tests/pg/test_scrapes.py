@@ -82,7 +82,8 @@ def test_cold_scrapes_all_at_once_send_each_statement_once(server, sent):
         list(pool.map(scrape, range(SCRAPERS)))
 
         assert answers == [200] * SCRAPERS
-        assert features(once) == of_tiers(*watch.agent.caches) | {"privileges": 2}  # the guard asks before all others
+        asked_by_the_guard = {"privileges": 2, "grants": 4}  # before all others, and once more for the hourly loop
+        assert features(once) == of_tiers(*watch.agent.caches) | asked_by_the_guard
         assert crowd <= SESSIONS
         assert sent() == {}  # all of it is fresh
 
@@ -108,7 +109,7 @@ def test_a_named_metric_sends_the_statements_of_its_tier_only(server, sent):
         watch.rest()
 
         assert (answer.status_code, "pg_connections{" in answer.text) == (200, True)
-        assert features(sent()) == of_tiers(Tier.HOT_PATH) | {"privileges": 1}  # the guard's
+        assert features(sent()) == of_tiers(Tier.HOT_PATH) | {"privileges": 1, "grants": 2}  # the guard's
         client.get("/metrics?name[]=pgmon_build_info")
         client.get("/livez")
         client.get("/healthz")

@@ -33,16 +33,10 @@ SERVERS = [
 
 # They read, and return at once: nothing is signalled, reset, written, locked, slept or fetched from a file.
 READING = {
-    "min",
-    "pg_ls_archive_statusdir",
-    "max",
-    "age",
-    "pg_backend_pid",
-    "pg_ls_tmpdir",
-    "pg_ls_waldir",
-    "pg_size_bytes",
-    "substring",
+    "acldefault",
     "aclexplode",
+    "age",
+    "array_agg",
     "count",
     "current_database",
     "current_setting",
@@ -52,18 +46,26 @@ READING = {
     "jsonb_build_array",
     "jsonb_object_agg",
     "left",
+    "max",
+    "min",
     "now",
+    "pg_backend_pid",
     "pg_blocking_pids",
     "pg_control_checkpoint",
     "pg_control_system",
     "pg_current_wal_lsn",
     "pg_has_role",
+    "pg_identify_object",
     "pg_is_in_recovery",
     "pg_is_wal_replay_paused",
     "pg_last_wal_receive_lsn",
     "pg_last_wal_replay_lsn",
     "pg_last_xact_replay_timestamp",
+    "pg_ls_archive_statusdir",
+    "pg_ls_tmpdir",
+    "pg_ls_waldir",
     "pg_postmaster_start_time",
+    "pg_size_bytes",
     "pg_stat_get_dead_tuples",
     "pg_stat_get_last_analyze_time",
     "pg_stat_get_last_autoanalyze_time",
@@ -73,9 +75,13 @@ READING = {
     "pg_stat_statements_info",
     "pg_wal_lsn_diff",
     "pg_walfile_name",
+    "quote_ident",
     "row_number",
+    "string_agg",
     "substr",
+    "substring",
     "sum",
+    "to_jsonb",
     "unnest",
 }
 SETTING = {"set_config"}  # of our own session
@@ -179,6 +185,21 @@ def test_a_variant_says_from_which_release_on_it_is_needed(path):
     release = re.search(r"\.(?:pg|[a-z]+)([\d.]+)\.sql", path.name)[1]
 
     assert re.search(rf"\b{re.escape(release)}\b", comment_of(path))
+
+
+def test_the_two_statements_of_the_guard_reach_the_same_roles():
+    texts = [path.read_text() for path in FILES if name_of(path) in ("privileges", "grants")]
+    reaches = {re.search(r"RECURSIVE membership AS .+?(?=\), (acl|schema) AS)", text, re.DOTALL)[0] for text in texts}
+
+    assert (len(texts), len(reaches)) == (3, 1)
+
+
+def test_from_15_on_the_guard_asks_for_parameters_too_and_for_nothing_else():
+    base, since_15 = (sqlfiles.variants("privileges")[n].text.splitlines() for n in (0, 1))
+    added = [line for line in since_15 if line not in base]
+
+    assert [line for line in base if line not in since_15] == [base[0]]
+    assert "pg_parameter_acl" in "".join(added)
 
 
 # --- what is in it ----------------------------------------------------------------------------------------------------

@@ -260,19 +260,20 @@ def test_a_database_that_is_gone_takes_its_reading_with_it():
     assert list(bench.snapshot.readings) == [("f", "app")]
 
 
-def test_a_database_that_refuses_us_does_not_end_the_flight():
+@pytest.mark.parametrize("kind", [Kind.REJECTED, Kind.SATURATED])
+def test_a_database_that_refuses_us_or_is_full_does_not_end_the_flight(kind):
     bench = Bench([plain("f", scope=Scope.DATABASE), plain("g")])
     facts = bench.door.facts
 
     def refusing(db, tier, deadline):
         if db == "app":
-            raise QueryError(Kind.REJECTED, "no pg_hba.conf entry")
+            raise QueryError(kind, "not this database")
         return facts(db, tier, deadline)
 
     bench.door.facts = refusing
     bench.fly()
 
-    assert bench.reading("f", "app").failure is Kind.REJECTED
+    assert bench.reading("f", "app").failure is kind
     assert bench.reading("g").failure is None
 
 
