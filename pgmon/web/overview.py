@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -17,8 +17,9 @@ from pgmon.features.throughput import THROUGHPUT
 from pgmon.features.transactions import TRANSACTIONS
 from pgmon.features.wal import WAL
 from pgmon.history import SPAN
-from pgmon.web import marks, states
+from pgmon.web import marks, states, tables
 from pgmon.web.limits import Limits, by_field
+from pgmon.web.panels import Panel
 from pgmon.web.series import Pick, Point, drawn, rates, values
 from pgmon.web.units import NBSP, Amount, age, amount, count, duration, size
 from pgmon.web.view import View
@@ -143,7 +144,7 @@ def _reach(known: Sequence[tuple[float, float]], shown: Shown, now: float) -> st
     """Return least and most, and in which time."""
     recent = [(at, v) for at, v in known if now - at <= SPAN]
     if not recent:
-        return "no reading"
+        return "needs a second reading"
     low, high = shown(min(v for _, v in recent)), shown(max(v for _, v in recent))
     span = _span(now - recent[0][0])
     return f"{low}–{high} in {span}" if str(low) != str(high) else f"{low} for {span}"
@@ -155,7 +156,9 @@ def _change(known: Sequence[tuple[float, float]], shown: Shown) -> str:
         return ""
     end, now = known[-1]
     at, before = next(((at, v) for at, v in known if end - at <= AGO), known[0])
-    sign = "+" if now >= before else "−"
+    if now == before:
+        return f"unchanged for {_span(end - at)}"
+    sign = "+" if now > before else "−"
     return f"{sign}{shown(abs(now - before))} in {_span(end - at)}"
 
 
@@ -198,3 +201,25 @@ def _checkpoints(view: View) -> Tile:
 
 def _fields(tile: Tile) -> dict[str, Any]:
     return {name: getattr(tile, name) for name in Tile.__slots__}
+
+
+def standbys(view: View, panel: Panel) -> Panel:
+    """Show of the standbys what tells whether they keep up."""
+    order = ("replica", "lag_seconds", "lag_bytes", "state")
+    return panel.showing("table", narrow=True, table=tables.table(view, panel.feature, panel.readings, order))
+
+
+def databases(view: View, panel: Panel) -> Panel:
+    """Show of each database what it does, and which share of blocks it finds in the shared buffers."""
+    table = panel.given["table"]
+    if view.asked.get("wide") == panel.id or not table.lines:
+        return panel
+    hits = {row.db: row.blks_hit / max(row.blks_hit + row.blks_read, 1) for row in view.rows(THROUGHPUT)}
+    lines = [replace(line, cells=[*line.cells[:2], _hit(hits, line), *line.cells[2:]]) for line in table.lines]
+    head = tables.Head("Cache hit", "Blocks found in the shared buffers since the statistics began.", "n")
+    made = replace(table, heads=[*table.heads[:2], head, *table.heads[2:]], lines=lines)
+    return panel.showing("table", table=made)
+
+
+def _hit(hits: Mapping[str, float], line: tables.Line) -> tables.Cell:
+    return tables.number(hits.get(str(line.cells[0].key), 0.0), "ratio")

@@ -16,7 +16,7 @@ from pgmon.web import highlight, marks, tables
 from pgmon.web.panels import Panel
 from pgmon.web.series import POINTS, Point, drawn
 from pgmon.web.tables import FEW, Cell, Head, Line, Table
-from pgmon.web.units import UNKNOWN, Amount, count, figures, size
+from pgmon.web.units import UNKNOWN, Amount, count, size
 from pgmon.web.view import View
 
 Key = tuple[str, str]  # database, queryid
@@ -148,7 +148,7 @@ def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: 
             Cell(marks.spark(trail, "Share of time in the last hour", height=20), "g2"),
             _rate(use, "calls", count),
             tables.number(use.value("mean"), "seconds") if calls else Cell(Markup(UNKNOWN), "n"),
-            Cell(escape(figures((use.sums["rows"] or 0) / calls)) if calls else Markup(UNKNOWN), "n"),
+            Cell(escape(count((use.sums["rows"] or 0) / calls).text) if calls else Markup(UNKNOWN), "n"),
             ratio,
             _rate(use, "blks_read", size, BLOCK),
             _rate(use, "temp_blks_written", size, BLOCK),

@@ -21,7 +21,9 @@ WITHIN = ("statement_texts",)  # shown within another panel: the texts of the st
 
 BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("overview", "blocking"): activity.roots,
+    ("overview", "replicas"): overview.standbys,
     ("overview", "statements"): queries.first,
+    ("overview", "throughput"): overview.databases,
     ("activity", "blocking"): activity.tree,
     ("activity", "connections_by_state"): activity.by_state,
     ("activity", "sessions"): activity.sessions,

@@ -19,6 +19,7 @@ from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
 FEW, MANY = 12, 1000  # rows shown, and after a click
+SHORT = 40  # characters of a text that stays in one line
 WIDE = 9  # columns shown of a wide table
 CODE = ("query", "query_plan", "task", "sql")  # fields that hold SQL
 NAMES = {
@@ -53,6 +54,7 @@ class Cell:
     title: str | None = None
     header: bool = False
     anchor: str | None = None
+    key: object = None  # what it was made of, where it names the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,9 @@ class Field:
 
     @property
     def unit(self) -> str:
-        """The unit; a metric that is called a percentage is one."""
-        return "percent" if "_pct" in self.column.metric else self.column.unit
+        """The unit; a metric that is called a percentage or a timestamp is one."""
+        named = {"_pct": "percent", "_timestamp_seconds": "timestamp"}
+        return next((unit for part, unit in named.items() if part in self.column.metric), self.column.unit)
 
     @property
     def per(self) -> str:
@@ -253,7 +256,7 @@ def _line(view: View, visible: Sequence[Field], row: Any, db: str | None) -> Lin
         cell = _cell(view, f, value)
         if first:
             anchor = view.anchor(f"{f.name}-{quote(str(value))}") if isinstance(value, (str, int)) else None
-            cell = replace(cell, header=True, anchor=anchor)
+            cell = replace(cell, header=True, anchor=anchor, key=value)
         cells.append(cell)
         if f.limits:
             cells.append(Cell(_bar(f.limits, value), "g"))
@@ -279,7 +282,8 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
         return Cell(Markup("<code>{}</code>").format(highlight.sql(str(value))), "q") if value else Cell(Markup())
     if isinstance(value, (list, tuple)):
         return Cell(escape(", ".join(map(str, value))))
-    return Cell(breakable(str(value)), "id" if f.column.role == "label" and f.name != "db" else "")
+    named = f.column.role == "label" and f.name != "db"
+    return Cell(breakable(str(value)), "id" if named else "nw" if len(str(value)) < SHORT else "")
 
 
 def number(value: float, unit: str, per: str = "") -> Cell:

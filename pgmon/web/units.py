@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 NBSP, THIN = "\u00a0", "\u202f"
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -111,6 +112,9 @@ def amount(value: float, unit: str) -> Amount:
     """Return a number of a column's unit."""
     if unit == "seconds":
         return Amount(duration(value), exact=f"{value:.6g} s")
+    if unit == "timestamp":
+        at = datetime.fromtimestamp(value, UTC)
+        return Amount(f"{at:%Y-%m-%d %H:%M}".replace(" ", NBSP), exact=f"{at:%Y-%m-%dT%H:%M:%SZ}")
     if unit == "bytes":
         return size(value)
     if unit == "ratio":
