@@ -8,24 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgmon.feature import Feature, Tier
-from pgmon.features.checkpoints import CHECKPOINTS
-from pgmon.features.connections import CONNECTIONS
-from pgmon.features.statements import LATENCY, STATEMENTS
-from pgmon.features.temp import TEMP
-from pgmon.features.throughput import THROUGHPUT
-from pgmon.features.transactions import TRANSACTIONS
-from pgmon.features.wal import WAL
-from pgmon.snapshot import Cadence, Reading, Snapshot
+from pgmon.snapshot import Cadence, Key, Reading, Snapshot
 
-KEPT: Collection[Feature[Any, Any]] = (
-    CONNECTIONS,
-    TRANSACTIONS,
-    TEMP,
-    THROUGHPUT,
-    STATEMENTS,
-    LATENCY,
-    WAL,
-    CHECKPOINTS,
+KEPT: Collection[str] = (
+    "connections",
+    "transactions",
+    "temp",
+    "throughput",
+    "statements",
+    "latency",
+    "wal",
+    "checkpoints",
+    "sizes",
 )
 SPAN = 3600.0  # seconds
 
@@ -40,28 +34,34 @@ class Sample:
 
 
 class History:
-    """Hears every snapshot, and keeps what is not older than an hour; it ends with the process."""
+    """Hears every snapshot, and keeps what is not older than an hour, and the first; it ends with the process."""
 
     def __init__(self, cadences: Mapping[Tier, Cadence]) -> None:
         self._cadences = cadences
-        self._samples: dict[tuple[Feature[Any, Any], str], tuple[Sample, ...]] = {}
+        self._samples: dict[Key, tuple[Sample, ...]] = {}
+        self._first: dict[Key, Sample] = {}
         self._lock = threading.Lock()
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Keep what is new."""
         with self._lock:
             for reading in snapshot.readings.values():
-                if reading.feature in KEPT and reading.taken is not None and reading.failure is None:
+                if reading.feature.name in KEPT and reading.taken is not None and reading.failure is None:
                     self._keep(reading, reading.taken)
 
     def _keep(self, reading: Reading, taken: float) -> None:
-        key = reading.feature, reading.db
+        key = reading.feature.name, reading.db
         samples = self._samples.get(key, ())
         if not samples or samples[-1].taken < taken:
             most = int(SPAN / self._cadences[reading.feature.tier].again) + 1
             new = Sample(taken, reading.incarnation, reading.rows)
+            self._first.setdefault(key, new)
             self._samples[key] = tuple(s for s in (*samples[-most:], new) if taken - s.taken <= SPAN)
 
     def of(self, feature: Feature[Any, Any], db: str = "") -> Sequence[Sample]:
         """Return the samples of a feature in a database, the oldest first."""
-        return self._samples.get((feature, db), ())
+        return self._samples.get((feature.name, db), ())
+
+    def first(self, feature: Feature[Any, Any], db: str = "") -> Sample | None:
+        """Return the first sample since the start of the agent, however long ago."""
+        return self._first.get((feature.name, db))

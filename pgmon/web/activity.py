@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pgmon.features.connections import CONNECTIONS
 from pgmon.features.locks import LOCKS, Node
@@ -69,12 +69,12 @@ class Branch:
 def tree(view: View, panel: Panel) -> Panel:
     """Show who waits for whom, roots first, longest waits first."""
     rows: Sequence[Node] = [row for r in panel.readings for row in r.rows]
-    limits = by_field(LOCKS, view.agent.config.alerts.model_dump()).get("longest")
+    limits = by_field(LOCKS, view.thresholds).get("longest")
     path: list[Branch] = []
     roots: list[Branch] = []
     for node in rows:
         state = limits.state(node.waited) if limits else ""
-        bar = limits.bar(node.waited) if limits and node.waited is not None else Markup()
+        bar = limits.bar(node.waited, state) if limits and node.waited is not None else Markup()
         branch = Branch(node, state, bar, view.anchor(f"pid-{node.pid}"))
         del path[node.depth :]
         (path[-1].waiters if path else roots).append(branch)
@@ -114,7 +114,7 @@ def _longest(branch: Branch) -> float:
 def roots(view: View, panel: Panel) -> Panel:
     """Show the roots of the tree as a table."""
     made = tree(view, panel)
-    limits = by_field(LOCKS, view.agent.config.alerts.model_dump()).get("longest")
+    limits = by_field(LOCKS, view.thresholds).get("longest")
     heads = [
         tables.Head("Root"),
         tables.Head("Longest wait", kind="n"),
@@ -127,9 +127,9 @@ def roots(view: View, panel: Panel) -> Panel:
             [
                 tables.Cell(tables.linked(view, "pid", b.node.pid), "id", header=True),
                 tables.number(_longest(b), "seconds"),
-                tables.Cell(limits.bar(_longest(b)) if limits else Markup(), "g"),
+                tables.Cell(limits.bar(_longest(b), b.state) if limits else Markup(), "g"),
                 tables.number(b.node.blocks, ""),
-                tables.Cell(Markup("{}").format(b.doing)),
+                tables.Cell(escape(b.doing), "nw"),
             ],
             b.state,
         )
@@ -149,8 +149,8 @@ def by_state(view: View, panel: Panel) -> Panel:
         found[row.state or "unknown"] = found.get(row.state or "unknown", 0) + row.sessions
     ordered = sorted(found.items(), key=lambda kv: (ORDER.index(kv[0]) if kv[0] in ORDER else len(ORDER), kv[0]))
     parts = [(100 * n / max(usable, 1), CLASSES.get(state, "s2")) for state, n in ordered]
-    limits = by_field(CONNECTIONS, view.agent.config.alerts.model_dump()).get("used_ratio")
-    places = [100 * v for v in limits.values] if limits else []
+    limits = by_field(CONNECTIONS, view.thresholds).get("used_ratio")
+    places = [100 * v for v in limits.values.values()] if limits else []
     key = [(CLASSES.get(state, "s2"), state, str(count(n))) for state, n in ordered]
     free = max(usable - total[0].connections, 0)
     table = panel.given["table"]

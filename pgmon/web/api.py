@@ -81,7 +81,7 @@ def _check(check: Check) -> dict[str, Any]:
         "status": VERDICTS[check.state],
         "message": check.say,
         "value": worst.value if worst else None,
-        "limits": list(worst.limits.values) if worst else [],
+        "limits": list(worst.limits.values.values()) if worst else [],
         "unit": worst.limits.unit if worst else "",
         "rows": len(check.failing),
     }

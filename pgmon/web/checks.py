@@ -18,7 +18,7 @@ from pgmon.feature import Feature
 from pgmon.rule import Rule
 from pgmon.snapshot import Reading
 from pgmon.web import marks, states
-from pgmon.web.limits import Limits, limits_of
+from pgmon.web.limits import Limits, limits_of, severity
 from pgmon.web.units import amount, duration
 from pgmon.web.view import View
 from pgmon.web.words import check_title
@@ -110,7 +110,7 @@ class Check:
         """Where it stands against its limits."""
         if self.worst is None:
             return marks.bar(None) if self.unknown else marks.bar(0, [200 / 3])
-        return self.worst.limits.bar(self.worst.value or 0.0, self.state if self.state != "unknown" else "")
+        return self.worst.limits.bar(self.worst.value or 0.0, self.worst.state)
 
 
 def worded(template: str, row: object) -> str:
@@ -121,7 +121,7 @@ def worded(template: str, row: object) -> str:
 
 def checks(view: View) -> list[Check]:
     """Return every check that means something on this server, failing ones first."""
-    thresholds = view.agent.config.alerts.model_dump()
+    thresholds = view.thresholds
     rules: dict[str, list[tuple[Feature[Any, Any], Rule]]] = {}
     for feature in view.agent.features:
         for rule in feature.rules:
@@ -144,9 +144,9 @@ def _check(
     state = failing[0].state if failing else "unknown" if bad else ""
     worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
     told = [
-        Told(severity, promql(f, rule, severity, thresholds), duration(rule.hold))
+        Told(each, promql(f, rule, each, thresholds), duration(rule.hold))
         for f, rule in rules
-        for severity in rule.severities
+        for each in rule.severities
     ]
     return Check(name, feature.panel, feature, state, failing, worst, bad, told)
 
@@ -158,7 +158,6 @@ def _judged(view: View, feature: Feature[Any, Any], rule: Rule, thresholds: Mapp
         if states.of_reading(view, reading).name != "fresh":
             continue
         for row in reading.rows:
-            severity = rule.severity(row, thresholds)
-            nearness = min(its.nearness(getattr(row, name)) for name, its in limits)
-            state = {"critical": "crit", "warning": "warn", None: ""}[severity]
-            yield Judged(rule, feature, reading, row, state, nearness, limits[0][1])
+            nearness = min(its.nearness(getattr(row, name)) for name, its in limits.items())
+            state = severity(rule, row, thresholds)
+            yield Judged(rule, feature, reading, row, state, nearness, next(iter(limits.values())))

@@ -1,4 +1,4 @@
-"""What a rule's limits are for a column, and where a value stands against them: the one use of rules in pictures."""
+"""What the rules of a feature say of its rows, and where a value stands against their limits: rules as pictures."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any
 from markupsafe import Markup
 
 from pgmon.feature import Feature, columns
-from pgmon.rule import Over, Rule, Under
+from pgmon.rule import Over, Rule, Severity, Under
 from pgmon.web import marks
 from pgmon.web.units import amount
 
-AT = 200 / 3  # percent of the track at which the graver limit stands: the track is 1.5 times the limit
+ENDLESS = 1e12  # a limit beyond it is there to ask whether something is known at all
+STATES: Mapping[Severity | None, str] = {"critical": "crit", "warning": "warn", None: ""}
+
+Thresholds = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one exported gauge: warning, then critical where there is one."""
+    """The limits of one exported gauge by severity, warning first."""
 
     condition: Over
-    values: tuple[float, ...]
+    values: Mapping[Severity, float]
     unit: str
 
     @property
@@ -30,62 +33,80 @@ class Limits:
         return isinstance(self.condition, Under)
 
     @property
+    def places(self) -> list[float]:
+        """Where the limits stand, in percent of the track; the graver one last."""
+        return [100 * v / self.track for v in dict.fromkeys(self.values.values())] if self.track > 0 else []
+
+    @property
     def track(self) -> float:
-        """What the whole track stands for: a share that may be nearly everything has its own end."""
-        top = max(self.values)
-        return 1.0 if self.unit == "ratio" and top > 2 / 3 and not self.under else 1.5 * top
+        """What the whole track stands for: 1.5 times the limit; a share that may be nearly all has an end."""
+        top = max(self.values.values())
+        return 1.0 if self.unit == "ratio" and 2 / 3 < top <= 1 and not self.under else 1.5 * top
 
     @property
     def words(self) -> str:
-        """The limits as a heading; none where everything above 0 is too much."""
+        """The limits as a heading."""
         if self.track <= 0:
             return "limit none"
-        shown = ", ".join(str(amount(v, self.unit)) for v in self.values)
+        shown = ", ".join(str(amount(v, self.unit)) for v in dict.fromkeys(self.values.values()))
         return f"at least {shown}" if self.under else f"limit {shown}"
 
-    def state(self, value: float | None) -> str:
-        """Return 'crit', 'warn' or '' for a value; what is not known is neither."""
-        if value is None or not self.condition.holds(value, self.values[0]):
-            return ""
-        if len(self.values) > 1:
-            return "crit" if self.condition.holds(value, self.values[1]) else "warn"
-        return "crit" if self.condition.warn is None else "warn"
+    @property
+    def first(self) -> float:
+        """The limit that is met first."""
+        return next(iter(self.values.values()))
 
-    def share(self, value: float | None) -> float | None:
-        """Return where a value stands, in percent of the track."""
-        if value is None:
-            return None
-        return 100 * value / self.track if self.track > 0 else 100.0 * (value > 0)
+    def state(self, value: float | None) -> str:
+        """Return 'crit', 'warn' or '' for a value by this condition alone."""
+        graver_first = sorted(self.values.items(), key=lambda limit: limit[0] != "critical")
+        return next((STATES[s] for s, limit in graver_first if self.condition.holds(value, limit)), "")
 
     def nearness(self, value: float | None) -> float:
         """Return how near a value is to the first limit: 1 is at it, more is beyond; what is not known is far."""
         if value is None:
             return -1.0
-        first = self.values[0]
         if self.under:
-            return first / value if value > 0 else 2.0 + first
-        return value / first if first > 0 else float(value > 0) * 2
+            return self.first / value if value > 0 else 2.0 + self.first
+        return value / self.first if self.first > 0 else 2.0 * (value > 0)
 
-    def bar(self, value: float | None, state: str | None = None) -> Markup:
+    def bar(self, value: float | None, state: str = "") -> Markup:
         """Return the value as a bar with the limits' marks."""
-        places = [100 * v / self.track for v in self.values] if self.track > 0 else []
-        return marks.bar(self.share(value), places, self.state(value) if state is None else state)
+        if value is None:
+            return marks.bar(None)
+        return marks.bar(100 * value / self.track if self.track > 0 else 100.0 * (value > 0), self.places, state)
 
 
-def limits_of(rule: Rule, feature: Feature[Any, Any], thresholds: Mapping[str, float]) -> list[tuple[str, Limits]]:
+def limits_of(rule: Rule, feature: Feature[Any, Any], thresholds: Thresholds) -> dict[str, Limits]:
     """Return the fields that a rule compares, each with its limits; the first is what the rule is about."""
-    kinds = columns(feature.row)
-    found = []
+    kinds, found = columns(feature.row), {}
     for condition in rule.when:
-        values = dict.fromkeys(condition.limit(severity, thresholds) for severity in reversed(rule.severities))
-        found.append((condition.field, Limits(condition, tuple(values), kinds[condition.field].unit)))
+        limits = {s: condition.limit(s, thresholds) for s in reversed(rule.severities)}
+        limits = {s: limit for s, limit in limits.items() if limit < ENDLESS}
+        if limits:
+            column = kinds[condition.field]
+            unit = "percent" if "_pct" in column.metric else column.unit
+            found[condition.field] = Limits(condition, limits, unit)
     return found
 
 
-def by_field(feature: Feature[Any, Any], thresholds: Mapping[str, float]) -> dict[str, Limits]:
+def by_field(feature: Feature[Any, Any], thresholds: Thresholds) -> dict[str, Limits]:
     """Return the limits that the rules of a feature set for its fields; the first rule of a field counts."""
     found: dict[str, Limits] = {}
     for rule in feature.rules:
-        for name, limits in limits_of(rule, feature, thresholds):
-            found.setdefault(name, limits)
+        found = {**limits_of(rule, feature, thresholds), **found}
+    return found
+
+
+def severity(rule: Rule, row: object, thresholds: Thresholds) -> str:
+    """Return 'crit', 'warn' or '' for a row: all conditions of a rule together."""
+    return STATES[rule.severity(row, thresholds)]
+
+
+def judged(feature: Feature[Any, Any], row: object, thresholds: Thresholds) -> dict[str, str]:
+    """Return the fields of a row that rules find too much, each 'crit' or 'warn'."""
+    found: dict[str, str] = {}
+    for rule in feature.rules:
+        if state := severity(rule, row, thresholds):
+            for name in limits_of(rule, feature, thresholds):
+                found[name] = "crit" if "crit" in (state, found.get(name)) else state
     return found

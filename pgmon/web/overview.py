@@ -106,7 +106,7 @@ def _tile(
     view: View, feature: Feature[Any, Any], id: str, name: str, sub: str, pick: Pick, shown: Shown, field: str = ""
 ) -> Tile:
     points = values(view, feature, pick)
-    limits = by_field(feature, view.agent.config.alerts.model_dump()).get(field)
+    limits = by_field(feature, view.thresholds).get(field)
     return _made(view, feature, id, name, sub, points, shown, limits)
 
 
@@ -133,7 +133,7 @@ def _made(
         href=f"{view.page(feature.panel)}#{feature.name}" if feature.panel != "overview" else f"#{feature.name}",
         sub=sub,
         value=None if value is None else shown(value),
-        spark=marks.spark(line, f"{name}: {reach}", limits.values[0] if limits else None),
+        spark=marks.spark(line, f"{name}: {reach}", limits.first if limits else None),
         change=_change(known, shown) if fresh else age(view.now - known[-1][0]) if known else "",
         reach=reach,
         state=state,

@@ -99,9 +99,10 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
         more=view.link(n="all") if len(listed) > limit and not bare else None,
         filters=len(found) > FEW and not bare,
     )
+    size = f"{min(limit, len(listed))} of {len(listed)}"
     tabs = [(words, None, view.link(sort=f"statements.{name}"), name == by) for name, words in TABS.items()]
     since = "" if found[0].elapsed else "Since the statistics began: shares of now need a second reading."
-    return panel.showing("tabs", table=table, tabs=() if bare else tabs, label="Order by", since=since)
+    return panel.showing("tabs", size=size, table=table, tabs=() if bare else tabs, label="Order by", since=since)
 
 
 def first(view: View, panel: Panel) -> Panel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote
@@ -14,13 +14,22 @@ from markupsafe import Markup, escape
 from pgmon.feature import Column, Feature, columns
 from pgmon.snapshot import Reading
 from pgmon.web import highlight, marks
-from pgmon.web.limits import Limits, by_field
+from pgmon.web.limits import Limits, Thresholds, by_field, judged
 from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
 FEW, MANY = 12, 1000  # rows shown, and after a click
 SHORT = 40  # characters of a text that stays in one line
 WIDE = 9  # columns shown of a wide table
+DRAWN = {  # features, and the field of which each row is drawn against the largest
+    "sizes": "bytes",
+    "partitioned_sizes": "bytes",
+    "indexes": "bytes",
+    "database_size": "bytes",
+    "temp_files": "bytes",
+    "waiting_sessions": "sessions",
+    "slots": "retained_bytes",
+}
 CODE = ("query", "query_plan", "task", "sql")  # fields that hold SQL
 NAMES = {
     "db": "database",
@@ -97,6 +106,20 @@ class Field:
     column: Column
     limits: Limits | None = None
     shared: bool = False  # another field has the same words, in another unit
+    largest: float | None = None  # of all rows, where each is drawn against it
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a bar beside it."""
+        return bool(self.limits) or self.unit == "ratio" or self.largest is not None
+
+    def bar(self, value: float | None, state: str = "") -> Markup:
+        """Return a bar; what a good reading does not have is not drawn, which is not the same as not known."""
+        if value is None:
+            return Markup()
+        if self.limits:
+            return self.limits.bar(value, state)
+        return marks.bar(100 * value / (self.largest or 1))
 
     @property
     def unit(self) -> str:
@@ -121,7 +144,7 @@ class Field:
         return words[:1].upper() + words[1:] + (f", {KINDS.get(self.unit, self.unit)}" if self.shared else "")
 
 
-def shown_fields(feature: Feature[Any, Any], thresholds: Mapping[str, float]) -> list[Field]:
+def shown_fields(feature: Feature[Any, Any], thresholds: Thresholds) -> list[Field]:
     """Return the columns of a feature: labels first, then what a rule compares, then the rest as declared."""
     limits = by_field(feature, thresholds)
     kinds = {name: c for name, c in columns(feature.row).items() if c.role != "kept"}
@@ -142,16 +165,16 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
 
     `order` names the columns to be shown first, or alone where the table is wide.
     """
-    found = _arranged(shown_fields(feature, view.agent.config.alerts.model_dump()), order)
-    several = len(readings) > 1 and not any(f.name == "db" for f in found)
+    found = _arranged(shown_fields(feature, view.thresholds), order)
     rows = _sorted(view, feature, _filtered(view, [(r.db, row) for r in readings for row in r.rows]))
     width = len(order) if order else WIDE
     narrow = len(found) > width + 1 and view.asked.get("wide") != feature.name
-    visible = found[:width] if narrow else found
+    visible = _compared(found[:width] if narrow else found, [row for _, row in rows], feature.name)
+    several = len(readings) > 1 and not any(f.name == "db" for f in found)
     limit = MANY if view.asked.get("n") == "all" else FEW
     return Table(
-        heads=[head for f in visible for head in _heads(view, feature, f, several)],
-        lines=aligned([_line(view, visible, row, db if several else None) for db, row in rows[:limit]]),
+        heads=[head for place, f in enumerate(visible) for head in _heads(view, feature, f, several and place == 0)],
+        lines=aligned([_line(view, feature, visible, row, db if several else None) for db, row in rows[:limit]]),
         total=len(rows),
         more=view.link(n="all") if len(rows) > limit else None,
         wider=view.link(wide=feature.name) if narrow else None,
@@ -161,27 +184,29 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
 
 def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
     """Return one row as lines of name, value and bar."""
-    found = shown_fields(feature, view.agent.config.alerts.model_dump())
+    found, states = shown_fields(feature, view.thresholds), judged(feature, row, view.thresholds)
     barred = any(f.limits for f in found)
     heads = [Head("What", hidden=True), Head("Value", kind="n", hidden=True)]
     return Table(
         heads=[*heads, *([Head("Against the limit", kind="g", hidden=True)] if barred else [])],
-        lines=aligned([_fact(view, f, row, barred) for f in found]),
+        lines=aligned([_fact(view, f, getattr(row, f.name), states.get(f.name, ""), barred) for f in found]),
         total=1,
     )
 
 
-def _fact(view: View, f: Field, row: object, barred: bool) -> Line:
-    value = getattr(row, f.name)
+def _fact(view: View, f: Field, value: Any, state: str, barred: bool) -> Line:
     name = Cell(escape(f.words), title=f.column.help, header=True)
-    limit = Markup("{}<small>{}</small>").format(_bar(f.limits, value), f.limits.words) if f.limits else Markup()
+    limit = Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words) if f.limits else Markup()
     shown = _cell(view, f, value)
-    cells = [
-        name,
-        replace(shown, kind="n" if shown.kind == "" else shown.kind),
-        *([Cell(limit, "g")] if barred else []),
-    ]
-    return Line(cells, f.limits.state(value) if f.limits else "")
+    shown = replace(shown, kind="n" if shown.kind in ("", "nw") else shown.kind)
+    return Line([name, shown, *([Cell(limit, "g")] if barred else [])], state)
+
+
+def _compared(found: Sequence[Field], rows: Sequence[Any], name: str) -> list[Field]:
+    """Return the fields; the one that is drawn beside its largest value knows that value."""
+    drawn = DRAWN.get(name)
+    values = [v for row in rows if drawn and (v := getattr(row, drawn)) is not None]
+    return [replace(f, largest=max(values, default=None)) if f.name == drawn else f for f in found]
 
 
 def _arranged(found: Sequence[Field], order: Sequence[str]) -> list[Field]:
@@ -231,15 +256,8 @@ def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> l
     link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if (now and ascending) or not now else "asc")
     kind = "n" if _is_number(feature, f.name) else ""
     head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
-    if f.limits:
-        return [head, Head(f.limits.words, kind="g")]
-    if f.unit == "ratio":
-        return [head, Head(f"{f.words}, drawn", kind="g2", hidden=True)]
-    return [head, *([Head("Database")] if several and _is_first(feature, f) else [])]
-
-
-def _is_first(feature: Feature[Any, Any], f: Field) -> bool:
-    return f.name == next((n for n, c in columns(feature.row).items() if c.role == "label"), None)
+    bar = Head(f.limits.words, kind="g") if f.limits else Head(f"{f.words}, drawn", kind="g2", hidden=True)
+    return [head, *([bar] if f.is_drawn else []), *([Head("Database")] if several else [])]
 
 
 def _is_number(feature: Feature[Any, Any], name: str) -> bool:
@@ -247,25 +265,24 @@ def _is_number(feature: Feature[Any, Any], name: str) -> bool:
     return name != "pid" and kind.partition(" ")[0] in ("int", "float")
 
 
-def _line(view: View, visible: Sequence[Field], row: Any, db: str | None) -> Line:
+def _line(view: View, feature: Feature[Any, Any], visible: Sequence[Field], row: Any, db: str | None) -> Line:
+    states = judged(feature, row, view.thresholds)
     cells: list[Cell] = []
-    states = [f.limits.state(getattr(row, f.name)) for f in visible if f.limits]
-    first = True
-    for f in visible:
+    for place, f in enumerate(visible):
         value = getattr(row, f.name)
         cell = _cell(view, f, value)
-        if first:
-            anchor = view.anchor(f"{f.name}-{quote(str(value))}") if isinstance(value, (str, int)) else None
-            cell = replace(cell, header=True, anchor=anchor, key=value)
-        cells.append(cell)
-        if f.limits:
-            cells.append(Cell(_bar(f.limits, value), "g"))
-        elif f.unit == "ratio":
-            cells.append(Cell(Markup() if value is None else marks.bar(100 * value), "g2"))
-        elif first and db is not None:
+        cells.append(_naming(view, f, value, cell) if place == 0 else cell)
+        if f.is_drawn:
+            cells.append(Cell(f.bar(value, states.get(f.name, "")), "g" if f.limits else "g2"))
+        if place == 0 and db is not None:
             cells.append(Cell(escape(db)))
-        first = False
-    return Line(cells, next((s for s in ("crit", "warn") if s in states), ""))
+    return Line(cells, next((s for s in ("crit", "warn") if s in states.values()), ""))
+
+
+def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
+    """Return the cell that names its row, to be linked to."""
+    anchor = view.anchor(f"{f.name}-{quote(str(value))}") if isinstance(value, (str, int)) else None
+    return replace(cell, header=True, anchor=anchor, key=value)
 
 
 def _cell(view: View, f: Field, value: Any) -> Cell:
@@ -296,11 +313,6 @@ def of_amount(shown: Amount, per: str = "") -> Cell:
     unit = f"{shown.unit}{per}" if not shown.text.endswith("%") else ""
     html = Markup("{} <small>{}</small>").format(shown.text, unit) if unit else escape(shown.text)
     return Cell(html, "n", shown.exact or shown.text)
-
-
-def _bar(limits: Limits, value: float | None) -> Markup:
-    """Return a bar; what a good reading does not have is not drawn, which is not the same as not known."""
-    return Markup() if value is None else limits.bar(value)
 
 
 def aligned(lines: Sequence[Line]) -> list[Line]:

@@ -42,6 +42,11 @@ class View:
         return next((s.facts for s in self.snapshots.values() if s and s.facts), None)
 
     @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """What the rules compare with."""
+        return self.agent.config.alerts.model_dump()
+
+    @property
     def is_up(self) -> bool:
         """Whether the server answered lately."""
         return self.agent.own.is_up(self.now)
