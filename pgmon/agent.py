@@ -11,16 +11,20 @@ from typing import Any
 
 import structlog
 
+from pgmon.alerts.engine import Engine
 from pgmon.cache import Cache, Patience, in_thread
-from pgmon.changes import Changes
+from pgmon.changes import Changes, Incarnations
 from pgmon.clock import Clock
 from pgmon.config import Config
 from pgmon.db import Door, limits_statement
+from pgmon.dsn import named_hosts
 from pgmon.exposition import Exposition, TierCollector
 from pgmon.feature import Feature, Tier
 from pgmon.features import FEATURES
 from pgmon.guard import ADVICE, JUDGED, TIME, Guard
 from pgmon.history import History
+from pgmon.notify import Notifier
+from pgmon.notify.notification import Place
 from pgmon.own import Own
 from pgmon.refresh import Refresher, Source
 from pgmon.snapshot import Cadence, Snapshot
@@ -61,9 +65,12 @@ class Agent:
             self.clock.monotonic,
             self._refused,
         )
+        self.incarnations = Incarnations(self.clock.monotonic)
         self.caches = {tier: self._cache(tier) for tier in TIERS}
         self.patience = Patience(max(1, config.http.threads // 2), self.clock.monotonic)
         self.exposition = Exposition(config.limits.series)
+        self.engine = Engine(features, config, lambda: self.door.home, self.clock)
+        self.notifier = Notifier(config, self.place, self.clock)
         self.own = Own(
             self.caches,
             self.cadences,
@@ -72,6 +79,10 @@ class Agent:
             config.security.read_only_enforce,
             self.exposition,
             self.clock,
+            self.incarnations,
+            self.engine,
+            self.notifier,
+            self.clock.monotonic(),
         )
         for tier in (*TIERS, Tier.AGENT):
             self.exposition.add(self._collector(tier))
@@ -84,6 +95,8 @@ class Agent:
     def _cache(self, tier: Tier) -> Cache[Snapshot]:
         cadence, features = self.cadences[tier], [f for f in self.features if f.tier is tier]
         heard: list[Callable[[Snapshot], None]] = [Changes(tier), self.history]
+        if tier is Tier.HOT_PATH:
+            heard.append(self.incarnations)
         if tier is Tier.HOURLY:
             heard.append(self.guard)
         refresher = self._refresher(tier, features, self.guard, cadence)
@@ -114,15 +127,27 @@ class Agent:
             self.stop(1)
 
     def start(self) -> None:
-        """Start the ticker: one more reader, so that health is known when nobody scrapes."""
+        """Start the ticker: one more reader, so that alerts fire when nobody scrapes."""
         self._started = True
         if self.config.alerts.enabled:
-            threading.Thread(target=self._tick, daemon=True, name="pgmon-ticker").start()
+            threading.Thread(target=self._run, daemon=True, name="pgmon-ticker").start()
 
-    def _tick(self) -> None:
+    def _run(self) -> None:
         while not self._stopping.is_set():
-            self.settle(0.0)
+            try:
+                self.tick()
+            except Exception:  # a boundary: nobody would be told that nobody is told any more
+                log.exception("a tick failed")
             self._stopping.wait(self.cadences[Tier.HOT_PATH].ttl)
+
+    def tick(self) -> None:
+        """Read what is due, judge it, tell what is new, and give a sign of life while all is well."""
+        self.settle()
+        snapshots = {tier: cache.latest for tier, cache in self.caches.items()}
+        self.engine.evaluate({**snapshots, Tier.AGENT: self.own.read()})
+        self.notifier.tell(self.engine.alerts.values())
+        if self.health()["status"] != "failing":
+            self.notifier.beat()
 
     def _refused(self) -> None:
         if self._started:  # else a command asks, which tells it itself
@@ -136,9 +161,16 @@ class Agent:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """Stop the ticker, cancel what runs, close every session."""
+        """Stop the ticker, cancel what runs, close every session, send what is to be told."""
         self._stopping.set()
         self.door.close()
+        self.notifier.close()
+
+    def place(self) -> Place:
+        """Return where this is, for those who are told."""
+        hot = self.caches[Tier.HOT_PATH].latest
+        role = ("standby" if hot.facts.in_recovery else "primary") if hot and hot.facts else ""
+        return Place(self.config.cluster, named_hosts(self.config.dsn.get_secret_value()), role)
 
     def health(self) -> dict[str, Any]:
         """Return what /healthz says; `status` is 'ok' only when everything is."""

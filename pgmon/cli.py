@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from contextlib import nullcontext, suppress
 from http.client import HTTPException
@@ -19,13 +20,16 @@ from waitress.server import create_server
 
 from pgmon import __version__, check, demo, logs, sqlfiles
 from pgmon.agent import Agent
-from pgmon.alerts import prometheus_rules
+from pgmon.alerts.catalogue import unknown_names
+from pgmon.alerts.prometheus import prometheus_rules
 from pgmon.config import Config, Loaded, load, require_dsn
 from pgmon.dsn import check_dsn
 from pgmon.errors import GuardError, PgmonError, StartError
 from pgmon.facts import Facts
 from pgmon.feature import Tier
 from pgmon.features import FEATURES
+from pgmon.notify import channels, sample
+from pgmon.notify.notification import Channel, DeliveryError, Notification, Place
 from pgmon.web import create_app
 
 log = structlog.get_logger("pgmon")
@@ -71,6 +75,8 @@ def _usable(loaded: Loaded) -> Config:
     logs.configure(config.logging.level, config.logging.format)
     for warning in loaded.warnings:
         log.warning("configuration", problem=warning)
+    for name in unknown_names(FEATURES, config.alerts):
+        log.warning("configuration", problem=f"alerts: there is no alert {name}")
     return config
 
 
@@ -217,8 +223,35 @@ def run_demo(ctx: click.Context, incidents: bool) -> None:
 
 
 @main.command()
+@click.option("--test", is_flag=True, required=True, help="Send a sample that says that nothing is wrong.")
+@click.pass_context
+def notify(ctx: click.Context, test: bool) -> None:
+    """Send a sample through each configured channel and tell what came back; exit 1 when one did not take it."""
+    config = load(ctx.obj, os.environ).config
+    ways = channels(config.notifiers)
+    if not ways:
+        raise StartError(
+            "no channel is configured: set notifiers.slack_webhook, notifiers.email_smtp or notifiers.webhook"
+        )
+    said = {
+        way.name: _sent(way, sample(Place(config.cluster, "", ""), config.http.external_url, time.time()))
+        for way in ways
+    }
+    for name, (_, words) in said.items():
+        click.echo(f"{name}: {words}")
+    ctx.exit(0 if all(good for good, _ in said.values()) else 1)
+
+
+def _sent(channel: Channel, notification: Notification) -> tuple[bool, str]:
+    try:
+        return True, f"sent ({channel.deliver(notification)})"
+    except DeliveryError as exc:
+        return False, f"not sent: {exc}"
+
+
+@main.command()
 @click.pass_obj
 def rules(path: Path | None) -> None:
     """Print the alerting rules for Prometheus, with the thresholds of the configuration."""
-    thresholds = load(path, os.environ).config.alerts.model_dump()
-    click.echo(yaml.safe_dump(prometheus_rules(FEATURES, thresholds), sort_keys=False, width=120), nl=False)
+    config = load(path, os.environ).config
+    click.echo(yaml.safe_dump(prometheus_rules(FEATURES, config), sort_keys=False, width=120), nl=False)

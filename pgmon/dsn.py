@@ -20,6 +20,12 @@ def home_database(dsn: str) -> str:
     return str(params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or "")
 
 
+def named_hosts(dsn: str) -> str:
+    """Return the hosts that a connection string names; '' for a socket of this machine."""
+    hosts = (host for host in _hosts(conninfo_to_dict(dsn)) if not host.startswith(("/", "@")))
+    return ",".join(hosts)
+
+
 def check_dsn(dsn: str, require_tls: bool) -> None:
     """Raise ConfigError when `dsn` is no connection string, or would cross a network without TLS."""
     try:

@@ -72,7 +72,7 @@ class Families:
 
     def add(self, rows: Iterable[object], db: str) -> None:
         """Add the samples of a reading; one bad value costs one sample."""
-        for row in rows:
+        for row in rows if self.made else ():  # rows without metrics are no duplicates of each other
             values = self._unique(row, db)
             if values is None:
                 self._dropped["duplicate"] += 1

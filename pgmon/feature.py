@@ -44,7 +44,7 @@ class Role(StrEnum):
 class Column:
     """What a field is: its role, help sentence, metric and unit ('seconds', 'bytes', 'ratio' or '')."""
 
-    role: Literal["label", "gauge", "counter", "untyped", "detail", "kept"]
+    role: Literal["label", "gauge", "counter", "untyped", "detail", "mark", "kept"]
     help: str
     metric: str = ""
     unit: str = ""
@@ -79,12 +79,17 @@ def detail(help: str, unit: str = "") -> Any:
     return _column("detail", help, "", unit)
 
 
+def mark(help: str) -> Any:
+    """A field that says why the row could not be read, '' when it was: its alerts neither fire nor are resolved."""
+    return _column("mark", help)
+
+
 def kept(help: str) -> Any:
     """A field that `derive` keeps for its next reading; no reader shows it."""
     return _column("kept", help)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(label, gauge, counter, untyped, detail, kept))
+@dataclass_transform(frozen_default=True, field_specifiers=(label, gauge, counter, untyped, detail, mark, kept))
 def row(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, slotted dataclass; type checkers know that no field has a default."""
     return dataclass(frozen=True, slots=True)(cls)
@@ -131,10 +136,12 @@ class Feature(Generic[W, R]):
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        gauges = {name for name, column in columns(self.row).items() if column.role == "gauge"}
+        roles = {name: column.role for name, column in columns(self.row).items()}
         for rule in self.rules:
-            if unknown := {condition.field for condition in rule.when} - gauges:
-                raise ValueError(f"{rule.name} compares {sorted(unknown)}: no gauge of {self.row.__name__}")
+            if unknown := sorted({c.field for c in rule.compared if roles.get(c.field) != "gauge"}):
+                raise ValueError(f"{rule.name} compares {unknown}: no gauge of {self.row.__name__}")
+            if unknown := sorted({c.field for c in rule.chosen if roles.get(c.field) != "label"}):
+                raise ValueError(f"{rule.name} chooses by {unknown}: no label of {self.row.__name__}")
 
 
 def as_read(raw: Sequence[R], before: Before[R, R] | None, config: Config) -> Sequence[R]:

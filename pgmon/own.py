@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgmon import __version__
+from pgmon.alerts.engine import Engine
+from pgmon.alerts.rows import counts, current, past
 from pgmon.cache import Cache
+from pgmon.changes import Incarnations
 from pgmon.clock import Clock
 from pgmon.db import Door
+from pgmon.errors import Kind, QueryError
 from pgmon.exposition import Exposition
 from pgmon.feature import Feature, Tier
 from pgmon.features import own
 from pgmon.features.canary import PROBES
 from pgmon.findings import SEVERITIES
 from pgmon.guard import Guard
+from pgmon.notify import Notifier
+from pgmon.notify.sender import Sender
 from pgmon.remedy import remedy
 from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
 
@@ -36,6 +42,10 @@ class Own:
     enforced: bool
     exposition: Exposition
     clock: Clock
+    incarnations: Incarnations
+    engine: Engine
+    notifier: Notifier
+    started: float  # monotonic
 
     def read(self, wait: float = 0.0) -> Snapshot:
         """Return the agent as it is now."""
@@ -51,17 +61,25 @@ class Own:
         by_feature = list(_by_feature(latest))
         role = next((s.facts.role for s in latest.values() if s.facts), "")
         yield own.UP, [own.Up(int(self.is_up(now)))]
+        yield own.DOWN, list(self._down(now))
+        yield own.CHANGED, [self._changed(now)]
         yield from self._server(latest.get(Tier.HOT_PATH), now)
         yield own.CONNECT_ERRORS, [own.ConnectError(t.kind, 1) for t in [self.door.trouble] if t]
         yield own.LOOPS, [self._loop(tier, latest.get(tier), now) for tier in self.caches]
         yield own.COLLECTORS, [_collector(feature, its) for feature, its in by_feature]
         yield own.CHECKS, [coverage(feature, its, role) for feature, its in by_feature]
+        yield own.COVERAGE, [_lost([r for _, its in by_feature for r in its])]
         yield own.CONNECTS, [own.Connects(self.door.connects, self.door.kills)]
         yield own.DEGRADED, [own.Degraded(reason, 1) for reason in self.degraded()]
         yield own.SERIES, [own.Series(self.exposition.size)]
         dropped = self.exposition.dropped
         yield own.DROPPED, [own.Dropped(reason, dropped[reason]) for reason in ("cap", "duplicate", "value")]
         yield own.FINDINGS, [own.Findings(severity, n) for severity, n in self._findings()]
+        alerts, wall = self.engine.alerts.values(), self.clock.wall()
+        yield own.ALERTS, [current(alert, wall) for alert in sorted(alerts, key=lambda a: (not a.fired, a.rank))]
+        yield own.ALERT_COUNTS, counts(alerts)
+        yield own.ALERT_HISTORY, [past(alert, wall) for alert in reversed(self.engine.history)]
+        yield own.NOTIFICATIONS, [_channel(sender) for sender in self.notifier.senders]
         yield own.BUILD, [own.Build(__version__, platform.python_version(), 1)]
 
     def _server(self, hot: Snapshot | None, now: float) -> Iterator[tuple[Feature[Any, Any], Sequence[object]]]:
@@ -94,13 +112,35 @@ class Own:
             *(f"over_budget_{t}" for t, s in snapshots.items() if s and s.seconds > self.cadences[t].budget),
         ]
 
+    def _down(self, now: float) -> Iterator[own.Down]:
+        """Yield why the server is not seen, if it is not."""
+        hot = self.caches[Tier.HOT_PATH].latest
+        if hot is None or self.is_up(now):
+            return
+        seen = max((r.taken for r in hot.readings.values() if r.taken is not None), default=self.started)
+        failure = hot.failure or QueryError(Kind.TIMEOUT, "no refresh has come back lately")
+        yield own.Down(str(failure.kind), now - seen, str(failure))
+
+    def _changed(self, now: float) -> own.Changed:
+        seen = self.incarnations
+        restarted = None if seen.restarted is None else now - seen.restarted
+        changed_role = None if seen.changed_role is None else now - seen.changed_role
+        return own.Changed(restarted, changed_role, seen.how, seen.role)
+
     def _loop(self, tier: Tier, snapshot: Snapshot | None, now: float) -> own.Loop:
         budget, lost = self.cadences[tier].budget, self.caches[tier].lost
         if snapshot is None:
-            return own.Loop(tier, None, None, 0, None, budget, 0.0, lost)
-        age = now - snapshot.taken
+            return own.Loop(tier, None, None, 0, None, budget, 0.0, lost, 1)
         return own.Loop(
-            tier, snapshot.seconds, int(snapshot.success), snapshot.errors, age, budget, snapshot.asked_seconds, lost
+            tier,
+            snapshot.seconds,
+            int(snapshot.success),
+            snapshot.errors,
+            now - snapshot.taken,
+            budget,
+            snapshot.asked_seconds,
+            lost,
+            int(self.on_schedule(tier, now)),
         )
 
     def _findings(self) -> list[tuple[str, int]]:
@@ -140,3 +180,22 @@ def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.C
     worked = all(r.failure is None or r.failure in ABSENT for r in readings)
     read = [r.seconds for r in readings if r.taken is not None]
     return own.Collector(feature.name, int(worked), sum(read) if read else None)
+
+
+def _lost(readings: Sequence[Reading]) -> own.Coverage:
+    """Tell what could be read once and cannot be any more."""
+    lost = [r for r in readings if r.taken is not None and r.failure in (Kind.DENIED, Kind.MISSING)]
+    names = sorted({r.feature.name for r in lost})
+    return own.Coverage(len(names), ", ".join(names), lost[0].message if lost else "")
+
+
+def _channel(sender: Sender) -> own.Notifications:
+    return own.Notifications(
+        sender.channel.name,
+        sender.sent,
+        sender.failed,
+        sender.errors,
+        sender.waiting,
+        int(sender.failing),
+        sender.result,
+    )

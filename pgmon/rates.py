@@ -7,6 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+Trail = tuple[tuple[float, float], ...]  # when in seconds, and what was read then
+SAMPLES = 60  # of a trail at most
+
 
 def grown(now: float, before: float | None) -> float:
     """Return how much a counter grew; after a reset or an eviction that is what it counts now.
@@ -28,6 +31,17 @@ def per_second(now: float, before: float | None, elapsed: float) -> float | None
     if before is None or now < before or elapsed <= 0:
         return None
     return (now - before) / elapsed
+
+
+def recent(trail: Trail, at: float, value: float, window: float) -> Trail:
+    """Return the trail with a value more: those of the last window, and the last one before it.
+
+    >>> recent(((0.0, 9), (100.0, 8), (500.0, 7)), 800.0, 6, 600.0)
+    ((100.0, 8), (500.0, 7), (800.0, 6))
+    """
+    longer = (*trail, (at, value))
+    older = [i for i, (then, _) in enumerate(longer) if at - then >= window]
+    return longer[older[-1] if older else 0 :][-SAMPLES:]
 
 
 def sticky(

@@ -1,7 +1,7 @@
 """The SQL files: choosing the variant that a server understands, and filling its psql variables.
 
 `sql/<feature>.sql` serves every server from 12; `<feature>.pg17.sql` those from 17, and
-`<feature>.pgss1.8.sql` those databases where that extension has at least that version.
+`<feature>.pgss1.8.sql` those databases where that extension (see EXTENSIONS) has at least that version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pgmon.facts import Facts
 
 FOLDER = Path(__file__).parent / "sql"
 CANARY_TABLE = "pg_catalog.pg_am"  # a page that everybody may read
-EXTENSIONS = {"pgss": "pg_stat_statements"}  # short names of extensions, in file names and variables
+# Extensions by their names in files and variables; of those that could serve a feature, the last one here does.
+EXTENSIONS = {"pgss": "pg_stat_statements", "pgstattuple": "pgstattuple", "pg_freespacemap": "pg_freespacemap"}
 # The version of pg_stat_statements that each major version ships.
 PGSS = {12: "1.7", 13: "1.8", 14: "1.9", 15: "1.10", 16: "1.10", 17: "1.11", 18: "1.12"}
 
@@ -44,9 +45,9 @@ class Variant:
         return have is not None and have >= self.least
 
     @property
-    def rank(self) -> tuple[bool, tuple[int, ...]]:
-        """The greatest bound wins, and one by extension beats one by server."""
-        return self.of != "pg", self.least
+    def rank(self) -> tuple[int, tuple[int, ...]]:
+        """One by extension beats one by server, a later extension an earlier one, then the greatest bound wins."""
+        return ("pg", *EXTENSIONS).index(self.of), self.least
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -54,7 +55,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _installed(facts: Facts, alias: str) -> tuple[int, ...] | None:
-    found = facts.extensions.get(EXTENSIONS.get(alias, alias))
+    found = facts.extensions.get(EXTENSIONS[alias])
     return _numbers(found[0]) if found else None
 
 
@@ -68,7 +69,7 @@ def variants(name: str) -> tuple[Variant, ...]:
     found = []
     for path in FOLDER.glob(f"{name}.*sql"):
         bound = _BOUND.fullmatch(path.name.removeprefix(f"{name}.").removesuffix("sql").rstrip(".") or "pg12")
-        if not bound:
+        if not bound or bound[1] not in ("pg", *EXTENSIONS):
             raise ValueError(f"{path.name}: what it needs is not understood")
         found.append(Variant(bound[1], _numbers(bound[2]), path.read_text(encoding="utf-8").strip()))
     return tuple(sorted(found, key=lambda v: v.rank))

@@ -7,23 +7,32 @@ from typing import Any
 from pgmon.feature import Feature
 from pgmon.features.archiver import ARCHIVER
 from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
+from pgmon.features.bloat import BLOAT, BLOAT_METHODS
 from pgmon.features.canary import CANARY_EXPLAIN, CANARY_SELECT
 from pgmon.features.checkpoints import CHECKPOINTS
+from pgmon.features.collations import COLLATIONS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
 from pgmon.features.freshness import FRESHNESS
 from pgmon.features.io import IO
 from pgmon.features.locks import BLOCKING, LOCKS
 from pgmon.features.own import (
+    ALERT_COUNTS,
+    ALERT_HISTORY,
+    ALERTS,
     BUILD,
     CANARY,
+    CHANGED,
     CHECKS,
     COLLECTORS,
     CONNECT_ERRORS,
     CONNECTS,
+    COVERAGE,
     DEGRADED,
+    DOWN,
     DROPPED,
     FINDINGS,
     LOOPS,
+    NOTIFICATIONS,
     SERIES,
     SERVER,
     SERVER_INFO,
@@ -32,7 +41,9 @@ from pgmon.features.own import (
 from pgmon.features.prepared import PREPARED
 from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
+from pgmon.features.sequences import SEQUENCES, SEQUENCES_UNREADABLE
 from pgmon.features.slots import SLOT_STATUS, SLOTS
+from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.subscriptions import SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
@@ -40,6 +51,7 @@ from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.throughput import THROUGHPUT
 from pgmon.features.transactions import SESSIONS, TRANSACTIONS
 from pgmon.features.wal import WAL
+from pgmon.features.wraparound import FREEZE, WRAPAROUND, WRAPAROUND_LIMITS
 from pgmon.features.xmin import XMIN
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
@@ -78,20 +90,36 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     SUBSCRIPTIONS,
     SUBSCRIPTION_ERRORS,
     FRESHNESS,
+    WRAPAROUND,
+    WRAPAROUND_LIMITS,
+    FREEZE,
+    BLOAT,
+    BLOAT_METHODS,
+    STALE_STATS,
+    SEQUENCES,
+    SEQUENCES_UNREADABLE,
+    COLLATIONS,
     PRIVILEGES,
     GRANTS,
     UP,
     SERVER,
     SERVER_INFO,
     CANARY,
+    DOWN,
+    CHANGED,
     CONNECT_ERRORS,
     LOOPS,
     COLLECTORS,
     CHECKS,
+    COVERAGE,
     CONNECTS,
     DEGRADED,
     SERIES,
     DROPPED,
     FINDINGS,
+    ALERTS,
+    ALERT_COUNTS,
+    ALERT_HISTORY,
+    NOTIFICATIONS,
     BUILD,
 )

@@ -177,7 +177,8 @@ LOCKS = Feature(
             "BlockedSessions",
             (Over("longest", "blocked_warn_s", "blocked_crit_s"),),
             hold=0,
-            message="{blocked_pid} blocked {longest:.0f} s by {root_pid} ({root_state})",
+            message="{blocked_pid} blocked {longest:duration} by {root_pid} ({root_state})",
+            pids=("root_pid", "blocked_pid"),
         ),
     ),
 )

@@ -26,7 +26,7 @@ PREPARED = feature(
             "PreparedTransactionOld",
             (Over("oldest_seconds", 900, 3600),),
             hold=0,
-            message="{prepared} prepared transactions, the oldest for {oldest_seconds:.0f} s: it holds locks and xmin",
+            message="{prepared} prepared transactions, the oldest for {oldest_seconds:duration}: locks and xmin held",
         ),
     ),
 )

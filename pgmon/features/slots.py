@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
+from pgmon.rates import Trail, recent
 
 WINDOW = 600.0  # seconds that a slope is taken over, at least
-SAMPLES = 60
-
-Trail = tuple[tuple[float, int], ...]  # server time, headroom in bytes
 
 
 @row
@@ -46,7 +44,7 @@ class Slot:
     )
     slot_type: str = detail("physical or logical.")
     slot_db: str = detail("Database of a logical slot.")
-    trail: Trail = kept("Headroom in the past.")
+    trail: Trail = kept("Headroom in the past, by the server's time.")
 
 
 @row
@@ -72,25 +70,13 @@ def runway(trail: Trail) -> float | None:
     return max(left, 0) * (end - start) / (then - left)
 
 
-def recent(trail: Trail, now: float, safe: int | None) -> Trail:
-    """Return the samples of the last window, and the last one before it.
-
-    >>> recent(((0.0, 9), (100.0, 8), (500.0, 7)), 800.0, 6)
-    ((100.0, 8), (500.0, 7), (800.0, 6))
-    """
-    if safe is None:
-        return ()
-    longer = (*trail, (now, safe))
-    older = [i for i, (at, _) in enumerate(longer) if now - at >= WINDOW]
-    return longer[older[-1] if older else 0 :][-SAMPLES:]
-
-
 def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config) -> list[Slot]:
     """Return each slot with its runway."""
     trails = {s.slot: s.trail for s in before.rows} if before else {}
     found = []
     for s in now:
-        trail = recent(trails.get(s.slot, ()), s.now, s.safe_bytes)
+        then = trails.get(s.slot, ())
+        trail = () if s.safe_bytes is None else recent(then, s.now, s.safe_bytes, WINDOW)
         found.append(
             Slot(s.slot, s.retained_bytes, int(s.active), s.safe_bytes, runway(trail), s.slot_type, s.db, trail)
         )

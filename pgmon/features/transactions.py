@@ -137,13 +137,15 @@ TRANSACTIONS = Feature(
             "LongTransaction",
             (Over("unexpected", "long_txn_warn_s", "long_txn_crit_s"),),
             hold=0,
-            message="Txn {pid} age {unexpected:.0f} s (state={state}) of {application} in {xact_db}",
+            message="Txn {pid} age {unexpected:duration} (state={state}) of {application} in {xact_db}",
+            pids=("pid",),
         ),
         Rule(
             "IdleInTransaction",
             (Over("idle", "idle_txn_warn_s", "idle_txn_crit_s"),),
             hold=0,
-            message="{idle_pid} ({idle_application} in {idle_db}) idle in transaction for {idle:.0f} s",
+            message="{idle_pid} ({idle_application} in {idle_db}) idle in transaction for {idle:duration}",
+            pids=("idle_pid",),
         ),
     ),
 )

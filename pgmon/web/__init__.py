@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 from pgmon import __version__
 from pgmon.agent import Agent
-from pgmon.web import api, assets, health, highlight, metrics, pages, safety, words
+from pgmon.web import api, assets, health, highlight, metrics, pages, safety, units, words
 
 
 def create_app(agent: Agent) -> Flask:
@@ -17,7 +17,14 @@ def create_app(agent: Agent) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.autoescape = True
     app.jinja_env.globals.update(version=__version__, cluster=agent.config.cluster, asset=assets.url)
-    app.jinja_env.filters.update(sql=highlight.sql, lede=pages.lede, panel_title=words.title)
+    app.jinja_env.filters.update(
+        sql=highlight.sql,
+        lede=pages.lede,
+        prose=words.prose,
+        panel_title=words.title,
+        age=units.age,
+        duration=units.duration,
+    )
     app.json.sort_keys = False  # type: ignore[attr-defined] # the order of the columns is meant
     safety.protect(app, agent.config.http)
     app.register_error_handler(HTTPException, pages.fault)

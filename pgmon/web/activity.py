@@ -12,7 +12,6 @@ from pgmon.features.connections import CONNECTIONS
 from pgmon.features.locks import LOCKS, Node
 from pgmon.snapshot import Reading
 from pgmon.web import marks, tables, words
-from pgmon.web.limits import by_field
 from pgmon.web.panels import Panel
 from pgmon.web.units import count, duration
 from pgmon.web.view import View
@@ -69,7 +68,7 @@ class Branch:
 def tree(view: View, panel: Panel) -> Panel:
     """Show who waits for whom, roots first, longest waits first."""
     rows: Sequence[Node] = [row for r in panel.readings for row in r.rows]
-    limits = by_field(LOCKS, view.thresholds).get("longest")
+    limits = view.judge(LOCKS).limits.get("longest")
     path: list[Branch] = []
     roots: list[Branch] = []
     for node in rows:
@@ -114,7 +113,7 @@ def _longest(branch: Branch) -> float:
 def roots(view: View, panel: Panel) -> Panel:
     """Show the roots of the tree as a table."""
     made = tree(view, panel)
-    limits = by_field(LOCKS, view.thresholds).get("longest")
+    limits = view.judge(LOCKS).limits.get("longest")
     heads = [
         tables.Head("Root"),
         tables.Head("Longest wait", kind="n"),
@@ -149,7 +148,7 @@ def by_state(view: View, panel: Panel) -> Panel:
         found[row.state or "unknown"] = found.get(row.state or "unknown", 0) + row.sessions
     ordered = sorted(found.items(), key=lambda kv: (ORDER.index(kv[0]) if kv[0] in ORDER else len(ORDER), kv[0]))
     parts = [(100 * n / max(usable, 1), CLASSES.get(state, "s2")) for state, n in ordered]
-    limits = by_field(CONNECTIONS, view.thresholds).get("used_ratio")
+    limits = view.judge(CONNECTIONS).limits.get("used_ratio")
     places = [100 * v for v in limits.values.values()] if limits else []
     key = [(CLASSES.get(state, "s2"), state, str(count(n))) for state, n in ordered]
     free = max(usable - total[0].connections, 0)

@@ -11,6 +11,9 @@ from pydantic import TypeAdapter
 
 from pgmon import __version__, config
 from pgmon.agent import Agent
+from pgmon.alerts.alert import Alert
+from pgmon.alerts.rows import past
+from pgmon.alerts.runbook import runbook
 from pgmon.feature import Feature, Scope, columns
 from pgmon.web import panels, statements, subjects
 from pgmon.web.checks import Check, checks
@@ -33,6 +36,22 @@ def answer(name: str) -> dict[str, Any]:
     if name not in NAMES:
         abort(404, f"there is {', '.join(NAMES)}")
     return _answer(look({}), NAMES[name])
+
+
+@blueprint.get("/alerts/<name>")
+def alert(name: str) -> dict[str, Any]:
+    """Return what an alert means, what to do, and when it fired, with the rows that were seen when it began."""
+    checked()
+    view = look({})
+    if name not in {rule.name for feature in view.agent.features for rule in feature.rules}:
+        abort(404, "there is no alert of that name")
+    book = runbook(name)
+    fired = [_past(view, a) for a in reversed(view.agent.engine.history) if a.name == name]
+    return {"cluster": view.agent.config.cluster, "name": name, **asdict(book), "alerts": fired}
+
+
+def _past(view: View, fired: Alert) -> dict[str, Any]:
+    return asdict(past(fired, view.wall)) | {"evidence": {e.feature: e.data() for e in fired.evidence}}
 
 
 @blueprint.get("/openapi.json")
@@ -159,7 +178,10 @@ def document(agent: Agent) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "pgmon", "version": __version__, "description": "What pgmon knows of a PostgreSQL server."},
-        "paths": {f"/api/v1/{name}": _path(agent, page) for name, page in NAMES.items()},
+        "paths": {
+            **{f"/api/v1/{name}": _path(agent, page) for name, page in NAMES.items()},
+            "/api/v1/alerts/{name}": _alert_path(agent),
+        },
         "components": {"schemas": {f.name: row_schema(f) for f in agent.features if f.panel}},
     }
 
@@ -182,6 +204,16 @@ def _path(agent: Agent, page: str) -> dict[str, Any]:
     )
     failures = {code: _response(words, ERROR) for code, words in (("400", "A parameter."), ("401", "Not logged in."))}
     return {"get": {"summary": PAGES[page], "responses": {"200": _response("As it is now.", body), **failures}}}
+
+
+def _alert_path(agent: Agent) -> dict[str, Any]:
+    """Describe a runbook with what fired."""
+    names = sorted({rule.name for feature in agent.features for rule in feature.rules})
+    body = _object(cluster=TEXT, name=TEXT, meaning=TEXT, paste=TEXT, alerts=_list({"type": "object"}))
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
+    failures = {code: _response(words, ERROR) for code, words in (("400", "A parameter."), ("404", "No such alert."))}
+    responses = {"200": _response("What it means, and when it fired.", body), **failures}
+    return {"get": {"summary": "An alert", "parameters": [name], "responses": responses}}
 
 
 def _response(words: str, schema: Mapping[str, Any]) -> dict[str, Any]:

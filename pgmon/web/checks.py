@@ -6,13 +6,17 @@ here that Prometheus and the engine do not compare, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from pgmon.alerts import promql
+from pgmon.alerts.alert import Alert
+from pgmon.alerts.engine import labels_of
+from pgmon.alerts.prometheus import promql
+from pgmon.alerts.runbook import runbook
+from pgmon.alerts.wording import worded
 from pgmon.errors import Kind
 from pgmon.feature import Feature
 from pgmon.rule import Rule
@@ -66,13 +70,38 @@ class Check:
     """A rule and all rows under it; `worst` is the nearest to the limit, or the furthest beyond."""
 
     name: str
-    page: str
     feature: Feature[Any, Any]
     state: str  # crit, warn, unknown or ''
     failing: Sequence[Judged]
     worst: Judged | None
     unknown: states.State | None
     rules: Sequence[Told]
+    alerts: Sequence[Alert]  # of the engine, which waits as long as the rule says
+    wall: float
+
+    @property
+    def page(self) -> str:
+        """The page of its feature."""
+        return self.feature.panel
+
+    @property
+    def meaning(self) -> str:
+        """What it means, by its runbook."""
+        return runbook(self.name).meaning
+
+    @property
+    def paste(self) -> str:
+        """What to do about the worst row, as lines to paste."""
+        return worded(runbook(self.name).paste, self.failing[0].row) if self.failing else ""
+
+    @property
+    def since(self) -> str:
+        """Since when it fires, or that it does not yet."""
+        fired = [a.started for a in self.alerts if a.started is not None]
+        if fired:
+            return f"Fires for {duration(self.wall - min(fired))}."
+        holds = [rule.hold for rule in self.rules if rule.hold != "0 s"]
+        return f"It fires when it has held for {holds[0]}." if self.failing and holds else ""
 
     @property
     def title(self) -> str:
@@ -113,51 +142,53 @@ class Check:
         return self.worst.limits.bar(self.worst.value or 0.0, self.worst.state)
 
 
-def worded(template: str, row: object) -> str:
-    """Fill a rule's message with the fields of a row."""
-    values = {name: getattr(row, name) for name in row.__dataclass_fields__}  # type: ignore[attr-defined]
-    return template.format_map({k: "?" if v is None else v for k, v in values.items()})
-
-
 def checks(view: View) -> list[Check]:
     """Return every check that means something on this server, failing ones first."""
-    thresholds = view.thresholds
     rules: dict[str, list[tuple[Feature[Any, Any], Rule]]] = {}
-    for feature in view.agent.features:
-        for rule in feature.rules:
-            if rule.name not in view.agent.config.alerts.disabled and view.applies(feature):
-                rules.setdefault(rule.name, []).append((feature, rule))
-    found = [check for name, its in rules.items() if (check := _check(view, name, its, thresholds))]
+    for feature, its in view.agent.engine.catalogue.items():
+        for rule in its if view.applies(feature) else ():
+            rules.setdefault(rule.name, []).append((feature, rule))
+    found = [check for name, its in rules.items() if (check := _check(view, name, its))]
     return sorted(found, key=lambda c: ORDER.index(c.state))
 
 
-def _check(
-    view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]], thresholds: Mapping[str, float]
-) -> Check | None:
-    feature, readings = rules[0][0], [r for f, _ in rules for r in view.readings(f)]
+def _check(view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]]) -> Check | None:
+    readings = [r for f in dict.fromkeys(f for f, _ in rules) for r in view.readings(f)]
     if all(r.failure in NOT_HERE for r in readings):
         return None
-    judged = [j for f, rule in rules for j in _judged(view, f, rule, thresholds)]
+    judged = [j for feature, rule in rules for j in _judged(view, feature, rule)]
     failing = sorted((j for j in judged if j.state), key=lambda j: (j.state != "crit", -j.nearness))
     known = [states.of_reading(view, r) for r in readings if r.failure not in NOT_HERE]
     bad = next((s for s in known if s.name not in ("fresh", "empty")), None)
-    state = failing[0].state if failing else "unknown" if bad else ""
     worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
     told = [
-        Told(each, promql(f, rule, each, thresholds), duration(rule.hold))
+        Told(each, promql(f, rule, each, view.thresholds), duration(rule.hold))
         for f, rule in rules
         for each in rule.severities
     ]
-    return Check(name, feature.panel, feature, state, failing, worst, bad, told)
+    return Check(
+        name=name,
+        feature=worst.feature if worst else rules[0][0],
+        state=failing[0].state if failing else "unknown" if bad else "",
+        failing=failing,
+        worst=worst,
+        unknown=bad,
+        rules=told,
+        alerts=sorted((a for a in view.agent.engine.alerts.values() if a.name == name), key=lambda a: a.since),
+        wall=view.wall,
+    )
 
 
-def _judged(view: View, feature: Feature[Any, Any], rule: Rule, thresholds: Mapping[str, float]) -> Iterator[Judged]:
+def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judged]:
     """Yield the rows of what is known now; a row is as near as the furthest of its conditions."""
-    limits = limits_of(rule, feature, thresholds)
+    limits = limits_of(rule, feature, view.thresholds)
     for reading in view.readings(feature):
         if states.of_reading(view, reading).name != "fresh":
             continue
         for row in reading.rows:
-            nearness = min(its.nearness(getattr(row, name)) for name, its in limits.items())
-            state = severity(rule, row, thresholds)
-            yield Judged(rule, feature, reading, row, state, nearness, next(iter(limits.values())))
+            key = rule.name, reading.db, labels_of(feature, row)
+            if limits and all(getattr(row, c.field) in c.values for c in rule.chosen):
+                state = severity(rule, row, view.thresholds)
+                if not state or not view.agent.engine.overlooks(rule, key, row):
+                    nearness = min(its.nearness(getattr(row, name)) for name, its in limits.items())
+                    yield Judged(rule, feature, reading, row, state, nearness, next(iter(limits.values())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ class Limits:
 def limits_of(rule: Rule, feature: Feature[Any, Any], thresholds: Thresholds) -> dict[str, Limits]:
     """Return the fields that a rule compares, each with its limits; the first is what the rule is about."""
     kinds, found = columns(feature.row), {}
-    for condition in rule.when:
+    for condition in rule.compared:
         limits = {s: condition.limit(s, thresholds) for s in reversed(rule.severities)}
         limits = {s: limit for s, limit in limits.items() if limit < ENDLESS}
         if limits:
@@ -89,24 +89,32 @@ def limits_of(rule: Rule, feature: Feature[Any, Any], thresholds: Thresholds) ->
     return found
 
 
-def by_field(feature: Feature[Any, Any], thresholds: Thresholds) -> dict[str, Limits]:
-    """Return the limits that the rules of a feature set for its fields; the first rule of a field counts."""
-    found: dict[str, Limits] = {}
-    for rule in feature.rules:
-        found = {**limits_of(rule, feature, thresholds), **found}
-    return found
-
-
 def severity(rule: Rule, row: object, thresholds: Thresholds) -> str:
     """Return 'crit', 'warn' or '' for a row: all conditions of a rule together."""
-    return STATES[rule.severity(row, thresholds)]
+    return next((STATES[s] for s in rule.severities if rule.holds(row, s, thresholds)), "")
 
 
-def judged(feature: Feature[Any, Any], row: object, thresholds: Thresholds) -> dict[str, str]:
-    """Return the fields of a row that rules find too much, each 'crit' or 'warn'."""
-    found: dict[str, str] = {}
-    for rule in feature.rules:
-        if state := severity(rule, row, thresholds):
-            for name in limits_of(rule, feature, thresholds):
-                found[name] = "crit" if "crit" in (state, found.get(name)) else state
-    return found
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The rules in force for a feature."""
+
+    feature: Feature[Any, Any]
+    rules: Sequence[Rule]
+    thresholds: Thresholds
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """The limits of each field; the first rule of a field counts."""
+        found: dict[str, Limits] = {}
+        for rule in self.rules:
+            found = {**limits_of(rule, self.feature, self.thresholds), **found}
+        return found
+
+    def states(self, row: object) -> dict[str, str]:
+        """Return the fields of a row that rules find too much, each 'crit' or 'warn'."""
+        found: dict[str, str] = {}
+        for rule in self.rules:
+            if state := severity(rule, row, self.thresholds):
+                for name in limits_of(rule, self.feature, self.thresholds):
+                    found[name] = "crit" if "crit" in (state, found.get(name)) else state
+        return found

@@ -18,7 +18,7 @@ from pgmon.features.transactions import TRANSACTIONS
 from pgmon.features.wal import WAL
 from pgmon.history import SPAN
 from pgmon.web import marks, states, tables
-from pgmon.web.limits import Limits, by_field
+from pgmon.web.limits import Limits
 from pgmon.web.panels import Panel
 from pgmon.web.series import Pick, Point, drawn, rates, values
 from pgmon.web.units import NBSP, Amount, age, amount, count, duration, size
@@ -106,7 +106,7 @@ def _tile(
     view: View, feature: Feature[Any, Any], id: str, name: str, sub: str, pick: Pick, shown: Shown, field: str = ""
 ) -> Tile:
     points = values(view, feature, pick)
-    limits = by_field(feature, view.thresholds).get(field)
+    limits = view.judge(feature).limits.get(field)
     return _made(view, feature, id, name, sub, points, shown, limits)
 
 

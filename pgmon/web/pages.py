@@ -9,6 +9,7 @@ from flask import Blueprint, abort, current_app, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from pgmon.agent import Agent
+from pgmon.alerts.rows import past
 from pgmon.features.statements import STATEMENTS
 from pgmon.web import panels, queries, statements, subjects
 from pgmon.web.checks import Check, checks
@@ -70,8 +71,9 @@ def alert(name: str) -> str:
     check = next((c for c in found if c.name == name), None)
     if check is None:
         abort(404, "There is no check of that name on this server.")
-    panel = panels.panel(view, check.feature)
-    return rendered(view, "alert.html", "alerts", check_title(name), found, check=check, panel=panel)
+    fired = [past(a, view.wall) for a in reversed(view.agent.engine.history) if a.name == name]
+    given = {"check": check, "panel": panels.panel(view, check.feature), "past": fired}
+    return rendered(view, "alert.html", "alerts", check_title(name), found, **given)
 
 
 @blueprint.get("/sql")

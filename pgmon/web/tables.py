@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from pgmon.feature import Column, Feature, columns
 from pgmon.snapshot import Reading
 from pgmon.web import highlight, marks
-from pgmon.web.limits import Limits, Thresholds, by_field, judged
+from pgmon.web.limits import Judge, Limits
 from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
@@ -144,9 +144,8 @@ class Field:
         return words[:1].upper() + words[1:] + (f", {KINDS.get(self.unit, self.unit)}" if self.shared else "")
 
 
-def shown_fields(feature: Feature[Any, Any], thresholds: Thresholds) -> list[Field]:
+def shown_fields(feature: Feature[Any, Any], limits: Mapping[str, Limits]) -> list[Field]:
     """Return the columns of a feature: labels first, then what a rule compares, then the rest as declared."""
-    limits = by_field(feature, thresholds)
     kinds = {name: c for name, c in columns(feature.row).items() if c.role != "kept"}
     found = [Field(name, column, limits.get(name)) for name, column in kinds.items()]
     met = Counter(f.words for f in found)
@@ -165,7 +164,8 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
 
     `order` names the columns to be shown first, or alone where the table is wide.
     """
-    found = _arranged(shown_fields(feature, view.thresholds), order)
+    judge = view.judge(feature)
+    found = _arranged(shown_fields(feature, judge.limits), order)
     rows = _sorted(view, feature, _filtered(view, [(r.db, row) for r in readings for row in r.rows]))
     width = len(order) if order else WIDE
     narrow = len(found) > width + 1 and view.asked.get("wide") != feature.name
@@ -174,7 +174,7 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
     limit = MANY if view.asked.get("n") == "all" else FEW
     return Table(
         heads=[head for place, f in enumerate(visible) for head in _heads(view, feature, f, several and place == 0)],
-        lines=aligned([_line(view, feature, visible, row, db if several else None) for db, row in rows[:limit]]),
+        lines=aligned([_line(view, judge, visible, row, db if several else None) for db, row in rows[:limit]]),
         total=len(rows),
         more=view.link(n="all") if len(rows) > limit else None,
         wider=view.link(wide=feature.name) if narrow else None,
@@ -184,7 +184,8 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
 
 def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
     """Return one row as lines of name, value and bar."""
-    found, states = shown_fields(feature, view.thresholds), judged(feature, row, view.thresholds)
+    judge = view.judge(feature)
+    found, states = shown_fields(feature, judge.limits), judge.states(row)
     barred = any(f.limits for f in found)
     heads = [Head("What", hidden=True), Head("Value", kind="n", hidden=True)]
     return Table(
@@ -265,8 +266,8 @@ def _is_number(feature: Feature[Any, Any], name: str) -> bool:
     return name != "pid" and kind.partition(" ")[0] in ("int", "float")
 
 
-def _line(view: View, feature: Feature[Any, Any], visible: Sequence[Field], row: Any, db: str | None) -> Line:
-    states = judged(feature, row, view.thresholds)
+def _line(view: View, judge: Judge, visible: Sequence[Field], row: Any, db: str | None) -> Line:
+    states = judge.states(row)
     cells: list[Cell] = []
     for place, f in enumerate(visible):
         value = getattr(row, f.name)

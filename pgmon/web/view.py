@@ -12,6 +12,7 @@ from pgmon.agent import Agent
 from pgmon.facts import Facts
 from pgmon.feature import Feature, R, Role, Tier
 from pgmon.snapshot import Reading, Snapshot
+from pgmon.web.limits import Judge
 
 LATE = 2.0  # what has not landed for so many intervals is stale
 WINDOW = 3600.0  # seconds of history that are drawn
@@ -45,6 +46,10 @@ class View:
     def thresholds(self) -> Mapping[str, Any]:
         """What the rules compare with."""
         return self.agent.config.alerts.model_dump()
+
+    def judge(self, feature: Feature[Any, Any]) -> Judge:
+        """Return the rules in force for a feature, with what they compare with."""
+        return Judge(feature, self.agent.engine.catalogue.get(feature, ()), self.thresholds)
 
     @property
     def is_up(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup, escape
+
 PAGES: Mapping[str, str] = {
     "overview": "Overview",
     "autovacuum": "Autovacuum",
@@ -115,3 +117,13 @@ def check_title(name: str) -> str:
         words.append(f" {letter}" if starts else letter)
     first, *rest = "".join(words).split()
     return " ".join([first, *(w if w.isupper() else w.lower() for w in rest)])
+
+
+def prose(text: str) -> Markup:
+    """Return a runbook's prose: what stands between backquotes is code.
+
+    >>> str(prose("Look at `a < b`."))
+    'Look at <code>a &lt; b</code>.'
+    """
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))

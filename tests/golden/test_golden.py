@@ -27,6 +27,7 @@ SOMETIMES = {
     "pg_stats_reset_timestamp_seconds",
     "pg_table_last_autoanalyze_seconds",
     "pg_table_last_autovacuum_seconds",
+    "pg_wraparound_seconds_left",
     "pgmon_connect_error",
     "pgmon_degraded",
 }

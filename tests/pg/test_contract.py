@@ -18,7 +18,8 @@ from pgmon.features import FEATURES
 
 ASKED = [f for f in FEATURES if f.of is None and f.tier is not Tier.AGENT]
 OF_EXTENSION = [f for f in ASKED if any(v.of == "pgss" for v in sqlfiles.variants(f.name))]
-PARAMS = {"top_relations": 50, "top_indexes": 50, "top_queries": 50, "queryids": [-1, 2]}
+TOPS = {"top_relations": 50, "top_indexes": 50, "top_queries": 50}
+PARAMS = TOPS | {"queryids": [-1, 2], "seen": [3, 4], "members": [5], "furthest": 6}
 
 each_feature = pytest.mark.parametrize("feature", ASKED, ids=[f.name for f in ASKED])
 

@@ -128,7 +128,7 @@ def filled(server: Server, db: str) -> Iterator[tuple[str, str]]:
     facts = replace(sqlfiles.assumed(server.major), db=db)
     if db != "postgres":
         facts = replace(facts, extensions={})  # prepare() created them there only
-    values = Values(queryids=[1, 2], statement_timeout_ms=5000, lock_timeout_ms=500)
+    values = Values(queryids=[1, 2], seen=[], members=[], statement_timeout_ms=5000, lock_timeout_ms=500)
     for name in NAMES:
         try:
             yield name, sqlfiles.fill(sqlfiles.choose(name, facts).text, values, sqlfiles.names(facts))

@@ -120,6 +120,17 @@ def test_the_very_same_row_twice_is_exported_once_and_counted():
     assert made.dropped["duplicate"] == 1
 
 
+@row
+class Seen:
+    """What only pages show."""
+
+    note: str = detail("Note.")
+
+
+def test_rows_without_metrics_are_no_duplicates():
+    assert not page([Seen("a"), Seen("a")], feature("seen", Tier.WORKLOAD, Seen)).dropped
+
+
 @pytest.mark.parametrize("bad", [math.nan, "many", 10**400])
 def test_one_bad_value_costs_one_sample(bad: object):
     made = page([Table("t", bad, 2, "", ""), *tables("u")])

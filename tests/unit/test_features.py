@@ -8,12 +8,27 @@ import pytest
 
 from pgmon.config import Config, Limits, Security
 from pgmon.feature import Before
-from pgmon.features import connections, freshness, locks, replicas, slots, statements, throughput
+from pgmon.features import (
+    bloat,
+    connections,
+    freshness,
+    locks,
+    replicas,
+    sequences,
+    slots,
+    stale_stats,
+    statements,
+    throughput,
+    wraparound,
+)
+from pgmon.features.bloat import Bloat
 from pgmon.features.connections import Backends
 from pgmon.features.freshness import Freshness
 from pgmon.features.locks import Session
 from pgmon.features.replicas import Sender
+from pgmon.features.sequences import Used
 from pgmon.features.slots import Held
+from pgmon.features.stale_stats import StaleStats
 from pgmon.features.statements import OTHER, Cost, Counters, Latency, Statement, Text
 
 CONFIG = Config(limits=Limits(top_queries=2, top_relations=2))
@@ -329,3 +344,128 @@ def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
 
 def test_a_slot_without_headroom_has_no_runway():
     assert slots.slots([held(0.0, None)], None, CONFIG)[0].runway_seconds is None
+
+
+# wraparound
+
+
+def ages(next_xid: int, tx_age: int = 1000, db: str = "app") -> wraparound.Ages:
+    return wraparound.Ages(db, tx_age, 0, tx_age / 2e8, None, 200_000_000, None, 2_146_483_647, next_xid)
+
+
+def read_hourly(derive, readings):
+    """Return the rows after readings an hour apart."""
+    rows, before = [], None
+    for raw in readings:
+        rows = derive(raw, before, CONFIG)
+        before = Before(raw, rows, 3600.0)
+    return rows
+
+
+def test_xids_are_counted_over_the_last_day_only():
+    storm = [[ages(n * 1_000_000)] for n in range(10)]
+    calm = [[ages(9_000_000 + n * 3600)] for n in range(1, 26)]
+
+    assert read_hourly(wraparound.runways, storm + calm)[0].xids_per_second == pytest.approx(1.0)
+
+
+def test_the_oldest_database_is_the_one_that_stops_the_server():
+    rows = read_hourly(wraparound.runways, [[ages(n * 3600), ages(n * 3600, 5000, "old")] for n in range(2)])
+
+    assert {r.limit: (r.oldest, r.seconds_left) for r in rows} == {
+        "freeze_max_age": ("old", 200_000_000 - 5000),
+        "stop": ("old", 2_146_483_647 - 5000),
+    }
+
+
+def test_a_server_that_uses_no_xid_reaches_no_limit():
+    assert [r.seconds_left for r in read_hourly(wraparound.runways, [[ages(7)], [ages(7)]])] == [None, None]
+
+
+@pytest.mark.parametrize(("age", "behind"), [(200_000_000, False), (240_000_000, False), (250_000_000, True)])
+def test_autovacuum_is_behind_a_fifth_after_it_had_to_begin(age: int, behind: bool):
+    [row] = read_hourly(wraparound.databases, [[ages(0, age)], [ages(3600, age)]])
+
+    assert (row.overdue_seconds_left is not None) == behind
+
+
+# bloat
+
+
+def estimate(ratio: float | None, method: str | None, oid: int = 1, age: float | None = 0.0) -> Bloat:
+    return Bloat(f"public.t{oid}", None, ratio, method, False, age if method else None, None, 1 << 30, oid)
+
+
+def test_a_table_keeps_its_estimate_until_its_next_turn():
+    row = read_hourly(bloat.estimates, [[estimate(0.3, "fsm_sample")], *[[estimate(None, None)]] * 2])[0]
+
+    assert (row.ratio, row.method, row.age) == (0.3, "fsm_sample", 7200.0)
+
+
+def test_a_table_whose_turn_never_was_is_not_known():
+    row = read_hourly(bloat.estimates, [[estimate(None, None)]] * 2)[0]
+
+    assert (row.ratio, row.age) == (None, None)
+
+
+@pytest.mark.parametrize(("hours", "method"), [(23, "pgstattuple_approx"), (24, "dead_share")])
+def test_the_dead_rows_do_not_replace_a_better_estimate_of_the_same_day(hours: int, method: str):
+    readings = [[estimate(0.3, "pgstattuple_approx")], *[[estimate(0.01, "dead_share")]] * hours]
+
+    assert read_hourly(bloat.estimates, readings)[0].method == method
+    assert read_hourly(bloat.methods, readings)[0].method == method
+
+
+def test_whose_estimate_is_oldest_has_the_first_turn():
+    rows = [estimate(0.1, "fsm_sample", 1, 0.0), estimate(0.1, "fsm_sample", 2, 7200.0), estimate(None, None, 3)]
+
+    assert bloat.turns(lambda feature: rows) == {"seen": [2, 1]}
+
+
+# stale statistics
+
+
+def stale(mods: int, name: str = "a", ratio: float = 1.0, relkind: str = "r") -> StaleStats:
+    return StaleStats(name, 10.0, mods, None, ratio, 0.0, 0, relkind)
+
+
+@pytest.mark.parametrize(("before", "now", "recent"), [(100, 130, 30), (100, 20, 20)])
+def test_recent_changes_are_those_since_the_previous_reading_or_analyze(before: int, now: int, recent: int):
+    assert read_hourly(stale_stats.stalest, [[stale(before)], [stale(now)]])[0].recent_mods == recent
+
+
+def test_a_table_that_the_previous_reading_did_not_have_has_no_recent_changes():
+    rows = read_hourly(stale_stats.stalest, [[stale(1, "a")], [stale(1, "a"), stale(5, "b")]])
+
+    assert {r.relation: r.recent_mods for r in rows} == {"a": 0, "b": None}
+
+
+def test_partitioned_tables_stand_behind_the_top_and_take_no_place_in_it():
+    now = [*(stale(n, str(n), n) for n in range(4)), replace(stale(0, "p", relkind="p"), mods=None)]
+
+    assert [r.relation for r in stale_stats.stalest(now, None, CONFIG)] == ["3", "2", "p"]
+
+
+# sequences
+
+
+def used(oid: int, ratio: float | None, status: str = "ok") -> Used:
+    return Used(f"public.s{oid}", ratio, 0, status, None, 9, None, oid, oid)
+
+
+def test_sequences_that_could_not_be_read_stand_behind_those_that_could():
+    rows = sequences.fullest([used(1, None, "denied"), used(2, 0.0), used(3, 0.5)], None, CONFIG)
+
+    assert [r.oid for r in rows] == [3, 2]
+
+
+def test_a_locked_sequence_keeps_its_value():
+    rows = read_hourly(sequences.fullest, [[used(1, 0.9)], [used(1, None, "locked")]])
+
+    assert [(r.used_ratio, r.status) for r in rows] == [(0.9, "locked")]
+
+
+def test_the_next_turn_begins_behind_the_last_sequence_read():
+    rows = sequences.fullest([used(7, 0.9), used(3, 0.1), used(4, 0.0)], None, CONFIG)
+
+    assert sequences.turns(lambda feature: rows) == {"members": [7, 3], "furthest": 4}

@@ -38,6 +38,19 @@ def test_a_variant_by_extension_beats_one_by_server(tmp_path, monkeypatch):
     sqlfiles.variants.cache_clear()
 
 
+def test_of_two_extensions_the_preferred_one_decides_whatever_their_versions(tmp_path, monkeypatch):
+    for name in ("f.sql", "f.pgstattuple1.5.sql", "f.pg_freespacemap1.2.sql"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(sqlfiles, "FOLDER", tmp_path)
+    sqlfiles.variants.cache_clear()
+    both = {"pgstattuple": ["1.5", "public"], "pg_freespacemap": ["1.2", "public"]}
+    old = {**both, "pg_freespacemap": ["1.1", "public"]}
+
+    assert choose("f", replace(assumed(18), extensions=both)).text == "f.pg_freespacemap1.2.sql"
+    assert choose("f", replace(assumed(18), extensions=old)).text == "f.pgstattuple1.5.sql"
+    sqlfiles.variants.cache_clear()
+
+
 def test_a_server_older_than_every_variant_is_told_what_it_needs(tmp_path, monkeypatch):
     (tmp_path / "f.pg16.sql").write_text("SELECT 1")
     monkeypatch.setattr(sqlfiles, "FOLDER", tmp_path)
@@ -49,8 +62,9 @@ def test_a_server_older_than_every_variant_is_told_what_it_needs(tmp_path, monke
     sqlfiles.variants.cache_clear()
 
 
-def test_a_file_whose_bound_nobody_understands_is_an_error(tmp_path, monkeypatch):
-    (tmp_path / "f.later.sql").write_text("SELECT 1")
+@pytest.mark.parametrize("file", ["f.later.sql", "f.pgvector1.0.sql"])
+def test_a_file_whose_bound_nobody_understands_is_an_error(tmp_path, monkeypatch, file):
+    (tmp_path / file).write_text("SELECT 1")
     monkeypatch.setattr(sqlfiles, "FOLDER", tmp_path)
     sqlfiles.variants.cache_clear()
 

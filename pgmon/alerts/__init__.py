@@ -1,0 +1,1 @@
+"""Alerts: the rules in force, an engine that judges snapshots by them, and the same rules for Prometheus."""

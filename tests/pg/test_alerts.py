@@ -1,0 +1,271 @@
+"""Incidents on real servers, through the whole agent, to a receiver that hears of each once, and of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+import reading
+import servers
+from conftest import require
+from fakes import ShiftedTime
+from pgmon.agent import Agent
+from pgmon.incidents import sessions
+from pgmon.web import create_app
+from running import value
+from servers import Server
+from watching import eventually
+
+LASTS = """SELECT count(*) > 0 FROM pg_catalog.pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.1 s'"""
+GROUP = 300.0  # seconds between two messages of an alert
+
+
+class Duty:
+    """An agent whose ticker ticks when a test says so, and what its webhook has heard."""
+
+    def __init__(self, agent: Agent, time: ShiftedTime, receiver: HTTPServer) -> None:
+        self.agent, self._time, self._receiver = agent, time, receiver
+
+    def watch(self, seconds: float) -> list[str]:
+        """Tick every 15 s for so long; return what was told meanwhile."""
+        heard = len(self.payloads)
+        for _ in range(int(seconds // 15)):
+            self._time.ahead += 15
+            self.agent.tick()
+            reading.rest()
+        eventually(lambda: not any(sender.waiting for sender in self.agent.notifier.senders))
+        return [self._shown(payload) for payload in self.payloads[heard:]]
+
+    @property
+    def payloads(self) -> list[dict]:
+        return [request.get_json() for request, _ in self._receiver.log if request.path == "/hook"]
+
+    @staticmethod
+    def _shown(payload: dict) -> str:
+        names = {f"{alert['labels']['severity']} {alert['labels']['alertname']}" for alert in payload["alerts"]}
+        return f"{payload['status']} {', '.join(sorted(names))}"
+
+
+@contextmanager
+def on_duty(server: Server, receiver: HTTPServer, **environ: str) -> Iterator[Duty]:
+    """Watch a server for a while in which nothing happens."""
+    receiver.expect_request("/hook", method="POST").respond_with_data("ok")
+    time = ShiftedTime()
+    url = receiver.url_for("/hook")
+    with reading.agent(server.dsn("monitor", "app"), time.clock(), NOTIFIERS_WEBHOOK=url, **environ) as agent:
+        duty = Duty(agent, time, receiver)
+        assert duty.watch(45) == []
+        yield duty
+
+
+# --- incidents --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+def test_a_blocked_session_is_told_once_and_so_is_its_end(server, httpserver):
+    with (
+        on_duty(server, httpserver, ALERTS_BLOCKED_WARN_S="0.001") as duty,
+        closing(server.connect(dbname="app")) as holder,
+        closing(server.connect(dbname="app")) as waiter,
+    ):
+        holder.execute("BEGIN; LOCK TABLE churned")
+        waiter.pgconn.send_query(b"TABLE churned LIMIT 1")
+        waiter.pgconn.flush()
+        pids = holder.info.backend_pid, waiter.info.backend_pid
+        server.wait_for(f"SELECT wait_event_type FROM pg_stat_activity WHERE pid = {pids[1]}", "Lock")
+
+        told = duty.watch(GROUP)
+        holder.execute("ROLLBACK")
+
+        assert told == ["firing warning BlockedSessions"]
+        assert duty.watch(GROUP) == ["resolved warning BlockedSessions"]
+
+    [alert] = duty.payloads[0]["alerts"]
+    assert alert["annotations"]["summary"].startswith(f"{pids[1]} blocked ")
+    assert f"by {pids[0]} (idle in transaction)" in alert["annotations"]["summary"]
+    assert f"pg_terminate_backend({pids[0]})" in alert["annotations"]["paste"]
+    [past] = duty.agent.engine.history
+    [_, tree] = past.evidence
+    assert (tree.feature, [node["pid"] for node in tree.data()]) == ("blocking", list(pids))
+
+
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+def test_one_incident_is_one_message_though_three_rules_fire(server, httpserver):
+    soon = dict.fromkeys(("ALERTS_BLOCKED_WARN_S", "ALERTS_IDLE_TXN_WARN_S", "ALERTS_LONG_TXN_WARN_S"), "1")
+    with on_duty(server, httpserver, **soon) as duty:
+        with sessions.lock_queue.on(server.dsn(dbname="app")):
+            server.wait_for(LASTS)
+            told = duty.watch(60)
+            firing = {alert.name: alert.inhibited_by for alert in duty.agent.engine.alerts.values()}
+        ended = duty.watch(GROUP)
+
+    assert firing == {
+        "BlockedSessions": "",
+        "IdleInTransaction": "BlockedSessions",
+        "LongTransaction": "BlockedSessions",
+    }
+    assert (told, ended) == (["firing warning BlockedSessions"], ["resolved warning BlockedSessions"])
+
+
+@pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
+def test_connections_that_run_out_are_told_at_both_severities(fresh_server, httpserver, major):
+    server = fresh_server(require(major), {"max_connections": "20"})
+    with on_duty(server, httpserver, LIMITS_CONNECTIONS="2") as duty:
+        with ExitStack() as crowd:
+            for _ in range(13):  # and one or two of pgmon, of the 17 that are not reserved
+                crowd.enter_context(server.connect(dbname="app"))
+            warned = duty.watch(150)
+            for _ in range(3):
+                crowd.enter_context(server.connect(dbname="app"))
+            alarmed = duty.watch(150)
+        eased = duty.watch(GROUP)
+
+    assert (warned, alarmed, eased) == (
+        ["firing warning ConnectionSaturation"],
+        ["firing critical ConnectionSaturation"],
+        ["resolved critical ConnectionSaturation"],
+    )
+
+
+def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver):
+    server = fresh_server(require(servers.NEWEST), {"max_connections": "10"})
+    with on_duty(server, httpserver) as duty, ExitStack() as crowd, server.connect() as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgmon'")
+        for _ in range(9):
+            crowd.enter_context(server.connect(dbname="app"))
+        told = duty.watch(30)
+
+    assert told == ["firing critical ConnectionSaturation"]
+
+
+# --- the server is not seen -------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_server, httpserver):
+    server = fresh_server()
+    with on_duty(server, httpserver, ALERTS_CONNECTIONS_WARN="0.001", ALERTS_CONNECTIONS_CRIT="1.0") as duty:
+        before = duty.watch(150)
+        server.stop("immediate")
+        gone = duty.watch(GROUP)
+        unknown = {alert.name: alert.state for alert in duty.agent.engine.alerts.values()}
+        server.start()
+        back = duty.watch(GROUP)
+
+    assert before == ["firing warning ConnectionSaturation"]
+    assert gone == ["firing critical DatabaseUnreachable"]
+    assert unknown["ConnectionSaturation"] == "unknown"
+    assert sorted(back) == ["firing warning ServerRestarted", "resolved critical DatabaseUnreachable"]
+    summary = duty.payloads[1]["alerts"][0]["annotations"]["summary"]
+    assert summary.endswith("before it fired ConnectionSaturation")
+
+
+def test_a_restart_is_not_an_outage(fresh_server, httpserver):
+    server = fresh_server()
+    with on_duty(server, httpserver) as duty:
+        server.restart()
+        told = duty.watch(GROUP)
+
+    assert told == ["firing warning ServerRestarted"]
+
+
+def test_a_crash_is_told_as_one(fresh_server, httpserver):
+    server = fresh_server()
+    with on_duty(server, httpserver) as duty, server.connect() as victim:
+        server.kill_backend(victim.info.backend_pid, 9)
+        eventually(lambda: "database system is ready" in server.log().rpartition("terminated by signal 9")[2])
+        told = duty.watch(60)
+
+    assert told == ["firing warning ServerRestarted"]
+    assert "crashed and recovered" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
+
+
+def test_a_promotion_is_told(fresh_server, httpserver):
+    with fresh_server().standby() as standby, on_duty(standby, httpserver) as duty:
+        standby.promote()
+        told = duty.watch(60)
+
+    assert told == ["firing warning RoleChanged"]
+    assert "is the primary now" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
+
+
+def test_a_login_that_is_refused_is_told_as_such(fresh_server, httpserver):
+    server = fresh_server()
+    with on_duty(server, httpserver) as duty, server.connect() as admin:
+        admin.execute("ALTER ROLE monitor PASSWORD 'another'")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgmon'")
+        told = duty.watch(180)
+
+    assert told == ["firing critical CannotLogIn"]
+
+
+def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(fresh_server, httpserver):
+    server = fresh_server()
+    with on_duty(server, httpserver) as duty, server.connect() as admin:
+        admin.execute("REVOKE pg_monitor FROM monitor")
+        told = duty.watch(2 * GROUP)
+
+    assert told == ["firing warning CoverageLost"]
+
+
+# --- what is told of the telling --------------------------------------------------------------------------------------
+
+
+def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
+    httpserver.expect_request("/gone").respond_with_data("", status=404)
+    url = httpserver.url_for("/gone")
+    settings = {"NOTIFIERS_SLACK_WEBHOOK": url, "ALERTS_CONNECTIONS_WARN": "0.001", "ALERTS_CONNECTIONS_CRIT": "1.0"}
+    with reading.agent(server.dsn("monitor"), (time := ShiftedTime()).clock(), **settings) as agent:
+        Duty(agent, time, httpserver).watch(180)
+        samples = reading.samples(agent)
+        page = create_app(agent).test_client().get("/api/v1/alerts").get_json()
+
+    assert value(samples, "pgmon_notifications_failed_total", channel="slack") == 1
+    assert value(samples, "pgmon_alerts", alert="ConnectionSaturation", state="firing", severity="warning") == 1
+    rows = {part["feature"]: part["data"] for part in page["parts"]}
+    assert [row["result"] for row in rows["notifications"]] == ["HTTP 404"]
+    assert [(row["alert"], row["state"]) for row in rows["alerts"]] == [
+        ("ConnectionSaturation", "firing"),
+        ("NotificationsFailing", "pending"),
+    ]
+    assert url not in str(page)
+
+
+def test_in_a_maintenance_window_nothing_is_sent_and_all_is_recorded(server, httpserver):
+    window = '[{cron: "* * * * *", duration: 1h}]'
+    settings = {"ALERTS_CONNECTIONS_WARN": "0.001", "ALERTS_CONNECTIONS_CRIT": "1.0", "ALERTS_MAINTENANCE": window}
+    with on_duty(server, httpserver, **settings) as duty:
+        assert duty.watch(GROUP) == []
+        assert [(a.name, a.state) for a in duty.agent.engine.history] == [("ConnectionSaturation", "firing")]
+
+
+def test_a_sign_of_life_is_given_every_minute_while_all_is_well(fresh_server, httpserver):
+    server = fresh_server()
+    httpserver.expect_request("/alive").respond_with_data("ok")
+    with on_duty(server, httpserver, NOTIFIERS_HEARTBEAT_URL=httpserver.url_for("/alive")) as duty:
+        alive = lambda: sum(request.path == "/alive" for request, _ in httpserver.log)  # noqa: E731
+        before = alive()
+        duty.watch(600)
+        during = alive() - before
+        server.stop("immediate")
+        duty.watch(180)
+
+    assert during == 10
+    assert alive() - before - during <= 1
+
+
+def test_a_runbook_shows_what_to_paste_and_what_was_seen(server, httpserver):
+    with on_duty(server, httpserver, ALERTS_CONNECTIONS_WARN="0.001", ALERTS_CONNECTIONS_CRIT="1.0") as duty:
+        duty.watch(150)
+        client = create_app(duty.agent).test_client()
+        page = client.get("/alerts/ConnectionSaturation").get_data(as_text=True)
+        [told] = client.get("/api/v1/alerts/ConnectionSaturation").get_json()["alerts"]
+        status = client.get("/alerts/Nonsense").status_code
+
+    assert "max_connections" in page
+    assert "Connections at" in page
+    assert told["evidence"]["connections"][0]["connections"] >= 1
+    assert status == 404
