@@ -48,8 +48,7 @@ class Branch:
         """What it does, or waits for."""
         node = self.node
         if node.waited is None:
-            since = f", in a transaction for {duration(node.xact_seconds)}" if node.xact_seconds is not None else ""
-            return f"{node.state}{since}"
+            return " ".join(filter(None, (node.state, self.age)))
         return f"wait{'' if self.more else 's'} for {node.mode or 'a lock'}"
 
     @property

@@ -69,8 +69,8 @@ class Frame:
     loading: bool
 
 
-def frame(view: View, page: str, title: str, checks: Sequence[Check]) -> Frame:
-    """Return the frame of a page."""
+def frame(view: View, page: str, title: str, checks: Sequence[Check], twin: str | None = None) -> Frame:
+    """Return the frame of a page; `twin` is its name in the API, where that is not the page's."""
     counts = {s: sum(j.state == s for c in checks for j in c.failing) for s in ("crit", "warn")}
     state, icon, pill = _verdict(view, checks, counts)
     failing = sum(counts.values()) or (state == "crit")
@@ -88,7 +88,7 @@ def frame(view: View, page: str, title: str, checks: Sequence[Check]) -> Frame:
         pill=pill,
         mark=f"({failing}) " if failing else "",
         favicon=COLOURS.get(state, CALM),
-        twin=f"{view.root}api/v1/{TWINS.get(page, page)}" if page in PAGES else "",
+        twin=f"{view.root}api/v1/{twin or TWINS.get(page, page)}" if page in PAGES else "",
         now=datetime.fromtimestamp(view.wall, UTC),
         loading=any(view.snapshots[tier] is None for tier in (Tier.HOT_PATH, Tier.WORKLOAD)),
     )

@@ -30,9 +30,11 @@ def look(asked: Mapping[str, str], settle: bool = True) -> View:
     return View.of(agent, asked, "../" * (request.path.count("/") - 1))
 
 
-def rendered(view: View, template: str, page: str, title: str, found: Sequence[Check], **given: Any) -> str:
+def rendered(
+    view: View, template: str, page: str, title: str, found: Sequence[Check], twin: str | None = None, **given: Any
+) -> str:
     """Return a page in its frame."""
-    return render_template(template, view=view, frame=frame(view, page, title, found), **given)
+    return render_template(template, view=view, frame=frame(view, page, title, found, twin), **given)
 
 
 def shown(view: View, page: str) -> list[Panel]:
@@ -73,7 +75,7 @@ def alert(name: str) -> str:
         abort(404, "There is no check of that name on this server.")
     fired = [past(a, view.wall) for a in reversed(view.agent.engine.history) if a.name == name]
     given = {"check": check, "panel": panels.panel(view, check.feature), "past": fired}
-    return rendered(view, "alert.html", "alerts", check_title(name), found, **given)
+    return rendered(view, "alert.html", "alerts", check_title(name), found, f"alerts/{name}", **given)
 
 
 @blueprint.get("/sql")

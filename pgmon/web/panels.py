@@ -29,6 +29,7 @@ class Statement:
     took: str
     timeout: str
     metrics: Sequence[str]
+    others: int = 0  # databases for which it differed
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,10 @@ def _meta(view: View, readings: Sequence[Reading], table: Table, is_facts: bool)
 
 
 def statements(view: View, feature: Feature[Any, Any], readings: Sequence[Reading]) -> list[Statement]:
-    """Return the texts that were sent for a feature: one, unless databases need different ones."""
+    """Return the text that was sent for a feature, none if none was; databases may have differed in parameters."""
     source, tier = feature.of or feature, feature.tier
-    texts = {r.sql: r for r in readings if r.sql}
+    texts = {r.sql: r for r in reversed(readings) if r.sql}
+    first = dict(list(texts.items())[-1:])
     return [
         Statement(
             name=source.name,
@@ -111,8 +113,9 @@ def statements(view: View, feature: Feature[Any, Any], readings: Sequence[Readin
             took=duration(r.seconds),
             timeout=duration(view.agent.cadences[tier].budget),
             metrics=feeds(view, source),
+            others=len(texts) - 1,
         )
-        for text, r in texts.items()
+        for text, r in first.items()
     ]
 
 

@@ -86,7 +86,7 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
     by = by if by in TABS and not bare else "seconds"
     texts = {t.queryid: t.query for t in view.rows(TEXTS)}
     listed = sorted((u for u in found if u.queryid != OTHER), key=lambda u: -u.value(by))
-    listed = [u for u in listed if _has(view, u, texts)]
+    listed = [u for u in listed if _has(view, u, texts) and (u.value("calls") or not bare)]
     limit = len(listed) if view.asked.get("n") == "all" and not bare else few
     total = sum(u.value("seconds") for u in found)
     trails = _trails(view)

@@ -30,6 +30,9 @@ DRAWN = {  # features, and the field of which each row is drawn against the larg
     "waiting_sessions": "sessions",
     "slots": "retained_bytes",
 }
+TOLD = ("alerts", "privileges", "grants")  # features whose rows say how grave they are
+GRAVE = {"critical": "crit", "refuse": "crit", "warning": "warn", "warn": "warn"}
+NAMING = ("relation", "index", "sequence", "slot")  # labels that name their row, and come first
 CODE = ("query", "query_plan", "task", "sql")  # fields that hold SQL
 NAMES = {
     "db": "database",
@@ -49,6 +52,13 @@ NAMES = {
     "pct": "%",
     "fpi": "full page images",
     "max": "maximum",
+}
+FULL = {
+    "xact_commit": "Commits",
+    "xact_rollback": "Rollbacks",
+    "stats_reset": "Since",
+    "bytes": "Size",
+    "how": "How known",
 }
 SUFFIXES = ("_seconds", "_bytes", "_ratio")
 KINDS = {"seconds": "time", "bytes": "size", "ratio": "share", "": "count"}
@@ -111,13 +121,13 @@ class Field:
     @property
     def is_drawn(self) -> bool:
         """Whether there is a bar beside it."""
-        return bool(self.limits) or self.unit == "ratio" or self.largest is not None
+        return bool(self.limits and self.limits.track > 0) or self.unit == "ratio" or self.largest is not None
 
     def bar(self, value: float | None, state: str = "") -> Markup:
         """Return a bar; what a good reading does not have is not drawn, which is not the same as not known."""
         if value is None:
             return Markup()
-        if self.limits:
+        if self.limits and self.limits.track > 0:
             return self.limits.bar(value, state)
         return marks.bar(100 * value / (self.largest or 1))
 
@@ -140,6 +150,8 @@ class Field:
         'Transaction'
         """
         stem = next((self.name.removesuffix(s) for s in SUFFIXES if self.name.endswith(s)), self.name)
+        if self.name in FULL:
+            return FULL[self.name]
         words = " ".join(NAMES.get(word, word) for word in (stem or self.name).split("_"))
         return words[:1].upper() + words[1:] + (f", {KINDS.get(self.unit, self.unit)}" if self.shared else "")
 
@@ -150,7 +162,7 @@ def shown_fields(feature: Feature[Any, Any], limits: Mapping[str, Limits]) -> li
     found = [Field(name, column, limits.get(name)) for name, column in kinds.items()]
     met = Counter(f.words for f in found)
     found = [replace(f, shared=met[f.words] > 1) for f in found]
-    return sorted(found, key=lambda f: (f.column.role != "label", f.limits is None))
+    return sorted(found, key=lambda f: (f.name not in NAMING, f.column.role != "label", f.limits is None))
 
 
 def is_facts(feature: Feature[Any, Any], rows: Sequence[object]) -> bool:
@@ -197,10 +209,10 @@ def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
 
 def _fact(view: View, f: Field, value: Any, state: str, barred: bool) -> Line:
     name = Cell(escape(f.words), title=f.column.help, header=True)
-    limit = Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words) if f.limits else Markup()
+    limit = Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words) if f.is_drawn and f.limits else ""
     shown = _cell(view, f, value)
     shown = replace(shown, kind="n" if shown.kind in ("", "nw") else shown.kind)
-    return Line([name, shown, *([Cell(limit, "g")] if barred else [])], state)
+    return Line([name, shown, *([Cell(Markup(limit), "g")] if barred else [])], state)
 
 
 def _compared(found: Sequence[Field], rows: Sequence[Any], name: str) -> list[Field]:
@@ -257,7 +269,11 @@ def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> l
     link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if (now and ascending) or not now else "asc")
     kind = "n" if _is_number(feature, f.name) else ""
     head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
-    bar = Head(f.limits.words, kind="g") if f.limits else Head(f"{f.words}, drawn", kind="g2", hidden=True)
+    bar = (
+        Head(f.limits.words, kind="g")
+        if f.limits and f.limits.track > 0
+        else Head(f"{f.words}, drawn", kind="g2", hidden=True)
+    )
     return [head, *([bar] if f.is_drawn else []), *([Head("Database")] if several else [])]
 
 
@@ -277,7 +293,8 @@ def _line(view: View, judge: Judge, visible: Sequence[Field], row: Any, db: str 
             cells.append(Cell(f.bar(value, states.get(f.name, "")), "g" if f.limits else "g2"))
         if place == 0 and db is not None:
             cells.append(Cell(escape(db)))
-    return Line(cells, next((s for s in ("crit", "warn") if s in states.values()), ""))
+    found = [*states.values(), *([GRAVE.get(row.severity, "")] if judge.feature.name in TOLD else [])]
+    return Line(cells, next((s for s in ("crit", "warn") if s in found), ""))
 
 
 def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
@@ -292,8 +309,10 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
         return Cell(Markup(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
     if isinstance(value, bool):
         return Cell(Markup("yes" if value else "no"))
-    if f.name in ("pid", "queryid"):
+    if f.name in ("queryid", "alert") or f.name.endswith("pid"):
         return Cell(linked(view, f.name, value), "id")
+    if f.name == "oid":
+        return Cell(escape(value), "n")
     if isinstance(value, (int, float)):
         return number(value, f.unit, f.per)
     if f.name in CODE:
@@ -301,7 +320,9 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
     if isinstance(value, (list, tuple)):
         return Cell(escape(", ".join(map(str, value))))
     named = f.column.role == "label" and f.name != "db"
-    return Cell(breakable(str(value)), "id" if named else "nw" if len(str(value)) < SHORT else "")
+    if named:
+        return Cell(breakable(str(value)), "id")
+    return Cell(escape(str(value)), "nw" if len(str(value)) < SHORT else "")
 
 
 def number(value: float, unit: str, per: str = "") -> Cell:
@@ -337,8 +358,8 @@ def breakable(name: str) -> Markup:
 
 
 def linked(view: View, name: str, value: Any) -> Markup:
-    """Return a process or a statement with a link to what is known of it."""
+    """Return a process, a statement or an alert with a link to what is known of it."""
     if value == "other":
         return Markup("all others")
-    href = f"activity#pid-{value}" if name == "pid" else f"queries/{value}"
+    href = {"queryid": "queries/{}", "alert": "alerts/{}"}.get(name, "activity#pid-{}").format(value)
     return Markup('<a href="{}">{}</a>').format(view.root + href, value)

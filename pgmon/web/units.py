@@ -32,7 +32,9 @@ def figures(x: float) -> str:
     ('3.6', '41.3', '412', '0.13', '0')
     """
     digits = 0 if abs(x) >= 100 else 1 if abs(x) >= 10 else 2
-    text = f"{x:.{digits}f}" if abs(x) >= 0.01 or x == 0 else f"{x:.2g}"
+    if 0 < abs(x) < 0.01:
+        return f"{x:.1g}" if abs(x) >= 0.001 else "< 0.001"
+    text = f"{x:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
