@@ -13,8 +13,8 @@ def mixture(parts: Sequence[tuple[float, float, float]], q: float) -> float | No
     """Return the `q` quantile, in seconds, of parts (calls, mean, stddev), None under 20 calls.
 
     Each part is taken for a log-normal distribution with its mean and deviation; the answer is the x at which the
-    call-weighted sum of their distribution functions reaches `q`. On five loads, estimate / truth by the server's log
-    is 0.93 to 1.01, but 0.39 for a single statement that takes either 2 or 50 ms: hence "estimated".
+    call-weighted sum of their distribution functions reaches `q`. Estimate / truth by the server's log is 0.94 to 1.08
+    on four loads, but 0.5 for a single statement that takes either 2 or 50 ms (docs/latency.md): hence "estimated".
 
     >>> round(mixture([(1000, 0.010, 0.0)], 0.95), 4)
     0.01

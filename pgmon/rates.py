@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TypeVar
 
@@ -50,15 +51,25 @@ def sticky(
     by: Sequence[Callable[[T], float]],
     members: Collection[Hashable],
     n: int,
+    first: Callable[[T], bool] = lambda row: False,
 ) -> list[T]:
     """Return the `n` best rows by any of the orders; a member counts at half its rank, so it leaves late.
 
+    Whatever its rank, a row that is `first` (as it violates a rule) comes before those that are not. Equals share the
+    last of their ranks: where nobody reads blocks, nobody is first by it.
+
     >>> sticky("abcd", str, [lambda c: -ord(c)], {"c"}, 2)
     ['a', 'c']
+    >>> sticky("abcd", str, [lambda c: -ord(c)], {"c"}, 2, lambda c: c == "d")
+    ['d', 'a']
+    >>> sticky("abcd", str, [ord, lambda c: 0], {}, 2)
+    ['d', 'c']
     """
     best: dict[Hashable, float] = {}
     for order in by:
-        for rank, r in enumerate(sorted(rows, key=order, reverse=True), 1):
+        values = sorted(map(order, rows))
+        for r in rows:
+            rank = len(rows) - bisect_left(values, order(r))
             weighed = rank / 2 if key(r) in members else rank
             best[key(r)] = min(best.get(key(r), weighed), weighed)
-    return sorted(rows, key=lambda r: best[key(r)])[:n]
+    return sorted(rows, key=lambda r: (not first(r), best[key(r)]))[:n]

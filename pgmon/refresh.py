@@ -136,8 +136,7 @@ class Flight:
         if self._now() >= self._deadline:
             raise QueryError(Kind.SKIPPED, "the budget of this loop was spent before its turn")
         facts, feature = self._look(r.db), r.feature
-        if feature.role is not Role.ANY and (feature.role is Role.STANDBY) is not facts.in_recovery:
-            raise QueryError(Kind.UNSUPPORTED, f"holds on a {feature.role} only")
+        _require_role(feature, facts)
         sent = self._now()
         params = feature.ask(self._look_up(r.db)) if feature.ask else {}
         if params is None:
@@ -169,6 +168,7 @@ class Flight:
         if source.failure is not None:
             raise QueryError(source.failure, source.message)
         assert source.taken is not None
+        _require_role(r.feature, self._look(r.db))
         before = None
         if r.taken is not None and r.incarnation == source.incarnation:
             before = Before(r.raw, r.rows, source.taken - r.taken)
@@ -210,3 +210,9 @@ class Flight:
         cut = exc.kind in NO_CONNECTION or (self._cut is not None and exc.kind is self._cut.kind)
         wait = RECONNECT if cut else RETRY * 2.0 ** min(failures, 20)
         return min(self._plan.cadence.again, wait)
+
+
+def _require_role(feature: Feature[Any, Any], facts: Facts) -> None:
+    """Raise QueryError where a feature means nothing: a view may mean less than what its statement returned."""
+    if feature.role is not Role.ANY and (feature.role is Role.STANDBY) is not facts.in_recovery:
+        raise QueryError(Kind.UNSUPPORTED, f"holds on a {feature.role} only")

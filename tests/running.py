@@ -49,7 +49,7 @@ def parsed(text: str) -> Samples:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "cluster"))
-            found.setdefault(sample.name, {})[labels] = sample.value
+            found.setdefault(sample.name, {})[labels] = float(sample.value)
     return found
 
 
@@ -59,6 +59,21 @@ def value(samples: Samples, metric: str, **labels: str) -> float | None:
     found = [v for k, v in samples.get(metric, {}).items() if wanted <= dict(k).items()]
     assert len(found) <= 1, f"{metric}{labels}: {len(found)} samples"
     return found[0] if found else None
+
+
+def pgmon(*arguments: str, dsn: str = "", **environ: str) -> tuple[int, str]:
+    """Run pgmon to its end; return the exit code and everything that it printed."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
+    given = {f"PGMON_{name}": value for name, value in ({"DSN": dsn} | environ).items() if value}
+    result = subprocess.run(
+        [sys.executable, "-m", "pgmon", *arguments],
+        env=inherited | {"PYTHONPATH": str(ROOT)} | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        timeout=60,
+    )
+    return result.returncode, result.stdout.decode()
 
 
 class Process:

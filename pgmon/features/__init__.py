@@ -13,6 +13,7 @@ from pgmon.features.checkpoints import CHECKPOINTS
 from pgmon.features.collations import COLLATIONS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
 from pgmon.features.freshness import FRESHNESS
+from pgmon.features.indexes import INDEX_VERDICTS, INDEXES
 from pgmon.features.io import IO
 from pgmon.features.locks import BLOCKING, LOCKS
 from pgmon.features.own import (
@@ -38,6 +39,7 @@ from pgmon.features.own import (
     SERVER_INFO,
     UP,
 )
+from pgmon.features.partitions import PARTITIONS
 from pgmon.features.prepared import PREPARED
 from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
@@ -47,6 +49,7 @@ from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.subscriptions import SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
+from pgmon.features.tables import DATABASE_SIZE, DUE, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
 from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.throughput import THROUGHPUT
 from pgmon.features.transactions import SESSIONS, TRANSACTIONS
@@ -90,6 +93,15 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     SUBSCRIPTIONS,
     SUBSCRIPTION_ERRORS,
     FRESHNESS,
+    RELATIONS,
+    TUPLES,
+    DUE,
+    SIZES,
+    PARTITIONED_SIZES,
+    DATABASE_SIZE,
+    INDEXES,
+    INDEX_VERDICTS,
+    PARTITIONS,
     WRAPAROUND,
     WRAPAROUND_LIMITS,
     FREEZE,

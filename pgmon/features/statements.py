@@ -7,12 +7,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Look, Params, Tier, counter, detail, feature, gauge, label, row
+from pgmon.feature import Before, Feature, Look, Params, Tier, counter, detail, feature, gauge, kept, label, row
 from pgmon.quantile import mixture
 from pgmon.rates import grown, sticky
 from pgmon.redact import SHOWN, plain, redact
 
 OTHER = "other"
+REMEMBERED = 4  # times the limit: how many texts, and how many statements that left
 Key = tuple[str, str]  # database, queryid
 
 
@@ -49,6 +50,7 @@ class Statement:
     )
     temp_blks_written: float = counter("pg_stmt_temp_blks_written_total", "Temporary blocks that a statement wrote.")
     wal_bytes: float | None = counter("pg_stmt_wal_bytes_total", "WAL that a statement generated.", "bytes")
+    left: tuple[Statement, ...] = kept("Of 'other': what left the chosen ones, as it was last shown.")
 
 
 @row
@@ -96,7 +98,7 @@ class Health:
     dealloc: int | None = counter("pg_stmt_dealloc_total", "Times that the least used entries were evicted (14+).")
 
 
-SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid"))
+SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid", "left"))
 
 
 def key(c: Counters | Statement) -> Key:
@@ -114,7 +116,8 @@ def summed(now: Iterable[Counters]) -> dict[Key, Statement]:
     found: dict[Key, Statement] = {}
     for c in now:
         s = found.get(key(c))
-        found[key(c)] = Statement(c.db, c.queryid, *(_plus(getattr(s, n, None), getattr(c, n)) for n in SUMS))
+        sums = {n: _plus(getattr(s, n, None), getattr(c, n)) for n in SUMS}
+        found[key(c)] = Statement(c.db, c.queryid, **sums, left=())
     return found
 
 
@@ -123,29 +126,44 @@ def _plus(a: Any, b: Any) -> Any:
 
 
 def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, config: Config) -> list[Statement]:
-    """Return the chosen statements as counted, and per database the growth of all others."""
-    now, members = theirs(now), {key(s) for s in before.rows} if before else set()
+    """Return the chosen statements, and per database the growth of all others.
+
+    The sum of their increase() is what was executed, whoever comes and goes: what comes is as counted, and what it grew
+    by until then is the growth of another; what comes back goes on from where it left.
+    """
+    before = before or Before(now, (), 0.0)  # at first nothing has grown
+    now, prior = theirs(now), summed(theirs(before.raw))
+    counted, shown = summed(now), {key(s): s for s in before.rows}
+    left = {key(s): s for other in before.rows for s in other.left}
     orders = (lambda s: s.seconds, lambda s: s.calls, lambda s: s.blks_read)
-    chosen = sticky(list(summed(now).values()), key, orders, members, config.limits.top_queries)
-    return chosen + (rest(now, before, {key(s) for s in chosen}) if before else [])
+    chosen = {key(s): s for s in sticky(list(counted.values()), key, orders, shown, config.limits.top_queries)}
+    members = [_continued(shown[k], s, prior[k]) if k in shown else left.get(k, s) for k, s in chosen.items()]
+    gone = [s for k, s in {**shown, **left}.items() if s.queryid != OTHER and k not in chosen]
+    return members + rest(now, before, chosen.keys() & shown.keys(), gone[: REMEMBERED * config.limits.top_queries])
 
 
-def rest(now: Sequence[Counters], before: Before[Counters, Statement], chosen: Collection[Key]) -> list[Statement]:
-    """Accumulate what grew outside `chosen`, nested executions left out: their time is in the caller's, too.
+def _continued(old: Statement, now: Statement, prior: Statement) -> Statement:
+    return now if now.calls < prior.calls else _accumulated(old, now, prior)
+
+
+def rest(
+    now: Sequence[Counters], before: Before[Counters, Statement], staying: Collection[Key], left: Sequence[Statement]
+) -> list[Statement]:
+    """Accumulate what grew outside `staying`, nested executions left out: their time is in the caller's, too.
 
     Total minus members would jump whenever a member changes, and rate() would read that as a reset.
     """
     prior = {(key(c), c.toplevel): c for c in theirs(before.raw)}
     others = {s.db: s for s in before.rows if s.queryid == OTHER}
     for c in now:
-        if c.toplevel and key(c) not in chosen:
+        if c.toplevel and key(c) not in staying:
             others[c.db] = _accumulated(others.get(c.db), c, prior.get((key(c), True)))
-    return list(others.values())
+    return [replace(other, left=tuple(s for s in left if s.db == db)) for db, other in others.items()]
 
 
-def _accumulated(other: Statement | None, c: Counters, prior: Counters | None) -> Statement:
-    growth = {n: _grown(getattr(c, n), getattr(prior, n, None)) for n in SUMS}
-    old = other or Statement(c.db, OTHER, 0, 0.0, 0, 0, 0, 0, None)
+def _accumulated(old: Statement | None, now: Counters | Statement, prior: Counters | Statement | None) -> Statement:
+    growth = {n: _grown(getattr(now, n), getattr(prior, n, None)) for n in SUMS}
+    old = old or Statement(now.db, OTHER, 0, 0.0, 0, 0, 0, 0, None, ())
     return replace(old, **{n: _plus(getattr(old, n), growth[n]) for n in SUMS})
 
 
@@ -195,7 +213,7 @@ def texts(now: Sequence[Text], before: Before[Text, Text] | None, config: Config
     """Redact the new texts unless told not to, and keep those of before: newest first, four times the limit at most."""
     redacted = config.security.redact_sql_text
     new = [Text(t.queryid, redact(t.query) if redacted else plain(t.query, SHOWN)) for t in now]
-    return [*new, *(before.rows if before else ())][: 4 * config.limits.top_queries]
+    return [*new, *(before.rows if before else ())][: REMEMBERED * config.limits.top_queries]
 
 
 STATEMENTS = Feature("statements", Tier.WORKLOAD, Counters, Statement, top, panel="queries")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ import yaml
 
 import servers
 from pgmon import __version__, sqlfiles
-from running import ROOT, Process
+from running import Process, pgmon
 
 CANARY = "c4n4ry-pass"
 
@@ -29,21 +26,6 @@ def on(*majors):
 
 
 newest = on(servers.NEWEST)
-
-
-def pgmon(*arguments, dsn="", **environ):
-    """Run pgmon to its end; return the exit code and everything that it printed."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
-    given = {f"PGMON_{name}": value for name, value in ({"DSN": dsn} | environ).items() if value}
-    result = subprocess.run(
-        [sys.executable, "-m", "pgmon", *arguments],
-        env=inherited | {"PYTHONPATH": str(ROOT)} | given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        timeout=60,
-    )
-    return result.returncode, result.stdout.decode()
 
 
 def wait_until(holds, seconds=20):
@@ -308,7 +290,6 @@ def test_sigterm_lets_a_scrape_under_way_finish(server, proxy):
         assert answers == [200]
 
 
-@pytest.mark.xfail(reason="A flight that waits for a connection does not expect the pool to be closed.")
 @newest
 def test_sigterm_while_the_server_is_frozen_leaves_no_traceback(server, proxy):
     proxy.freeze()

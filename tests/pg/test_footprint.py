@@ -123,12 +123,22 @@ class Values(dict[str, object]):
         return 10
 
 
+def tables(server: Server, db: str) -> list[int]:
+    """Return the oids of the tables of a database: they are to be measured."""
+    with server.connect(dbname=db) as connection:
+        query = (
+            "SELECT array_agg(oid::bigint) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+        return connection.execute(query).fetchone()[0] or []
+
+
 def filled(server: Server, db: str) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each statement that this server understands in a database."""
     facts = replace(sqlfiles.assumed(server.major), db=db)
     if db != "postgres":
         facts = replace(facts, extensions={})  # prepare() created them there only
-    values = Values(queryids=[1, 2], seen=[], members=[], statement_timeout_ms=5000, lock_timeout_ms=500)
+    ids = {"queryids": [1, 2], "relids": tables(server, db), "seen": [], "members": []}
+    values = Values(**ids, statement_timeout_ms=5000, lock_timeout_ms=500)
     for name in NAMES:
         try:
             yield name, sqlfiles.fill(sqlfiles.choose(name, facts).text, values, sqlfiles.names(facts))

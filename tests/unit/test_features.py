@@ -12,12 +12,15 @@ from pgmon.features import (
     bloat,
     connections,
     freshness,
+    indexes,
     locks,
+    partitions,
     replicas,
     sequences,
     slots,
     stale_stats,
     statements,
+    tables,
     throughput,
     wraparound,
 )
@@ -93,10 +96,40 @@ def counters(queryid: str, calls: int, seconds: float, **more: object) -> Counte
     return replace(made, **more)
 
 
-def test_the_first_reading_has_no_other():
-    rows = statements.top([counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)], None, CONFIG)
+def top_of(*readings: list[Counters]) -> dict[str, float]:
+    """Return the calls that are shown after some readings, by queryid."""
+    before = None
+    for now in readings:
+        before = Before(now, statements.top(now, before, CONFIG), 60.0)
+    return {s.queryid: s.calls for s in before.rows}
 
-    assert [r.queryid for r in rows] == ["1", "2"]
+
+def test_the_first_reading_has_an_other_that_has_not_grown():
+    rows = [counters("1", 9, 1.0), counters("2", 1, 0.5), counters("3", 1, 0.1)]
+
+    assert top_of(rows) == {"1": 9, "2": 1, OTHER: 0}
+
+
+def busy(*calls: int) -> list[Counters]:
+    """Return the statements 1, 2, … with so many calls, each of the same duration."""
+    return [counters(str(n), c, c / 10) for n, c in enumerate(calls, 1)]
+
+
+def test_what_a_newcomer_grew_by_until_it_came_is_the_growth_of_another():
+    assert top_of(busy(100, 90, 10), busy(100, 90, 500)) == {"3": 500, "1": 100, OTHER: 490}
+
+
+def test_what_comes_back_goes_on_from_where_it_left():
+    shown = busy(100, 90, 500), busy(700, 600, 500, 300)
+    away = busy(700, 600, 503, 2000), busy(700, 600, 507, 2000)
+    back = busy(700, 600, 9000, 2000), busy(700, 600, 9001, 2000)
+
+    assert "3" not in top_of(*shown, *away)
+    assert top_of(*shown, *away, *back)["3"] == 501
+
+
+def test_a_member_shows_that_the_statistics_were_reset():
+    assert top_of(busy(100, 90), busy(5, 90))["1"] == 5
 
 
 def test_other_accumulates_the_growth_of_all_the_rest():
@@ -120,7 +153,7 @@ def test_other_leaves_out_what_ran_inside_functions():
 
     rows = statements.top(second, Before(first, statements.top(first, None, CONFIG), 60.0), CONFIG)
 
-    assert [r for r in rows if r.queryid == OTHER] == []
+    assert [r.calls for r in rows if r.queryid == OTHER] == [0]
 
 
 def test_a_member_counts_its_nested_executions_too():
@@ -156,9 +189,7 @@ def test_a_quiet_window_has_no_latency_but_a_rate_of_zero():
 
 
 def test_what_pgmon_sends_is_no_statement_of_the_top():
-    rows = statements.top([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)], None, CONFIG)
-
-    assert [r.calls for r in rows] == [2]
+    assert top_of([counters("1", 2, 1.0), counters("1", 3, 1.5, own=True)]) == {"1": 2, OTHER: 0}
 
 
 def test_the_cost_is_our_share_of_what_all_did_in_the_window():
@@ -179,7 +210,7 @@ def test_the_cost_stays_true_when_entries_are_evicted():
 
 def test_only_unknown_texts_are_asked_for():
     rows = {
-        statements.STATEMENTS: [Statement("app", i, 1, 1.0, 1, 0, 0, 0, None) for i in ("1", "-2", OTHER)],
+        statements.STATEMENTS: [Statement("app", i, 1, 1.0, 1, 0, 0, 0, None, ()) for i in ("1", "-2", OTHER)],
         statements.TEXTS: [Text("1", "SELECT")],
     }
 
@@ -469,3 +500,188 @@ def test_the_next_turn_begins_behind_the_last_sequence_read():
     rows = sequences.fullest([used(7, 0.9), used(3, 0.1), used(4, 0.0)], None, CONFIG)
 
     assert sequences.turns(lambda feature: rows) == {"members": [7, 3], "furthest": 4}
+
+
+# tables
+
+
+def table(name: str, dead: int = 0, live: int = 1000, **more: object) -> tables.Table:
+    made = tables.Table(name, 1, 0, 0.0, live, dead, 0.0, None, 0.0, 0.0, 0.0, None, None)
+    return replace(made, **more)
+
+
+def test_an_empty_table_has_no_share_of_dead_rows_but_0():
+    assert tables.tuples([table("t", live=0)], None, CONFIG)[0].pct_dead == 0.0
+
+
+def test_tables_that_violate_the_rule_come_first():
+    rows = tables.tuples([table("big", 10**6, 10**8), table("due", dead_due=9.0), table("bad", 200_000)], None, CONFIG)
+
+    assert [r.relation for r in rows] == ["bad", "big"]
+
+
+def test_only_reasons_that_autovacuum_looks_at_are_listed():
+    rows = tables.due([table("t", dead_due=None, analyze_due=None)], None, CONFIG)
+
+    assert [r.reason for r in rows] == ["freeze", "multixact"]
+
+
+def overdue(*now: tables.Table, reason: str = "dead") -> float:
+    """Return for how long a table is overdue, read every ten minutes."""
+    rows: list[tables.Due] = []
+    for n, t in enumerate(now):
+        rows = tables.due([t], Before([], rows, 600.0) if n else None, CONFIG)
+    return next(r.overdue_seconds for r in rows if r.reason == reason)
+
+
+DUE = table("t", dead_due=2.0, analyze_due=2.0)
+
+
+def test_a_table_is_overdue_since_it_was_first_seen_to_be_due():
+    assert overdue(DUE) == 0.0
+    assert overdue(DUE, DUE, DUE) == 1200.0
+
+
+def test_a_table_that_was_vacuumed_in_between_is_not_overdue_even_if_it_is_due_again():
+    assert overdue(DUE, DUE, replace(DUE, vacuumed_seconds=100.0)) == 0.0
+    assert overdue(DUE, DUE, replace(DUE, vacuumed_seconds=3600.0)) == 1200.0
+
+
+def test_an_analyze_is_no_vacuum():
+    analyzed = replace(DUE, analyzed_seconds=100.0)
+
+    assert overdue(DUE, DUE, analyzed) == 1200.0
+    assert overdue(DUE, DUE, analyzed, reason="analyze") == 0.0
+
+
+def test_a_table_that_is_not_due_any_more_is_not_overdue():
+    assert overdue(DUE, DUE, table("t", dead_due=0.5), DUE) == 0.0
+
+
+def test_the_largest_and_those_that_grew_most_are_measured():
+    small = [table(f"t{n}", oid=n, estimated_bytes=n, grown=0.0) for n in range(10)]
+    grown = table("grown", oid=99, estimated_bytes=0, grown=5.0)
+
+    rows = tables.candidates([*small, grown], None, CONFIG)
+
+    assert [r.oid for r in rows] == [9, 8, 7, 6, 99]
+
+
+def measured(name: str, size: int | None, locked: bool = False, relkind: str = "r") -> tables.Measured:
+    return tables.Measured(relkind, name, size, 7, locked)
+
+
+def test_a_table_that_is_locked_stays_as_large_as_it_was_for_as_long_as_it_is():
+    rows = tables.sizes([measured("t", 100)], None, CONFIG)
+    for _ in range(2):
+        rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
+
+    assert rows == [tables.Size("r", "t", 100, "locked")]
+
+
+def test_a_table_that_was_never_measured_is_estimated_for_as_long_as_it_is_locked():
+    rows: list[tables.Size] = []
+    for _ in range(2):
+        rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
+
+    assert rows == [tables.Size("r", "t", 7, "estimated")]
+
+
+def test_a_table_without_a_size_that_is_not_locked_is_gone():
+    assert tables.sizes([measured("t", None)], None, CONFIG) == []
+
+
+def test_a_partitioned_table_is_what_was_measured_and_what_was_estimated():
+    rows = tables.partitioned([measured("t", 100, relkind="p")], None, CONFIG)
+
+    assert rows == [tables.PartitionedSize("t", 107, "estimated")]
+
+
+# indexes
+
+
+def index(scans: int = 0, **more: object) -> indexes.Found:
+    made = indexes.Found("i", "t", 10**9, 0, False, scans, scans, None, True, False, None, 99 * 86400.0)
+    return replace(made, **more)
+
+
+def unused(*now: indexes.Found, every: float = 86400.0) -> int | None:
+    rows: list[indexes.Verdict] = []
+    for n, found in enumerate(now):
+        rows = indexes.verdicts([found], Before([], rows, every) if n else None, CONFIG)
+    return rows[0].unused
+
+
+def test_an_index_is_unused_after_a_week_without_a_scan():
+    assert unused(*[index()] * 7) == 0
+    assert unused(*[index()] * 8) == 1
+
+
+def test_the_evidence_is_no_older_than_the_statistics():
+    assert unused(*[index(evidence_seconds=3600.0)] * 9) == 0
+
+
+def test_a_scan_starts_the_week_anew():
+    assert unused(*[index(5)] * 5, *[index(6)] * 5) == 0
+
+
+def test_an_index_scanned_long_ago_is_unused_at_once_where_that_is_known():
+    assert unused(index(5, last_scan_seconds=8 * 86400.0)) == 1
+    assert unused(index(5, last_scan_seconds=6 * 86400.0)) == 0
+
+
+def test_a_standby_knows_of_no_unused_index():
+    assert unused(*[index(evidence_seconds=None)] * 9) is None
+
+
+def test_indexes_that_could_go_or_are_broken_come_first():
+    others = [index(index=f"big{n}") for n in range(4)]
+    config = Config(limits=Limits(top_indexes=2))
+
+    rows = indexes.verdicts([*others, index(index="broken", bytes=1, invalid=True)], None, config)
+
+    assert [r.index for r in rows] == ["broken", "big0"]
+
+
+# partitions
+
+
+def root(*bounds: str, live: int = 0, **more: object) -> partitions.Table:
+    made = partitions.Table(1, 0, "public", "public.t", "r", "D", 86400.0, "", False, [*bounds], [], 0, 0)
+    return replace(made, **{"live": [live] * len(bounds), **more})
+
+
+TWO_DAYS = [f"FOR VALUES FROM ('1970-01-0{n}') TO ('1970-01-0{n + 1}')" for n in (1, 2)]
+
+
+def test_the_runway_is_told_in_seconds_and_in_widths():
+    [found] = partitions.partitions([root(*TWO_DAYS, now=86400.0 * 1.5)], None, CONFIG)
+
+    assert (found.runway_seconds, found.runway_widths) == (43200.0, 0.5)
+
+
+def test_without_a_width_only_a_runway_that_is_over_is_known():
+    endless = "FOR VALUES FROM (MINVALUE) TO ('1970-01-03')"
+
+    assert partitions.partitions([root(endless)], None, CONFIG)[0].runway_widths is None
+    assert partitions.partitions([root(endless, now=1e9)], None, CONFIG)[0].runway_widths == 0.0
+
+
+def test_growth_of_default_needs_two_readings_and_is_never_negative():
+    def grown(*live: int) -> int | None:
+        rows: list[partitions.Partitioned] = []
+        for n, rows_in_default in enumerate(live):
+            rows = partitions.partitions(
+                [root("DEFAULT", live=rows_in_default)], Before([], rows, 600.0) if n else None, CONFIG
+            )
+        return rows[0].default_growth
+
+    assert (grown(5), grown(5, 7), grown(7, 5)) == (None, 2, 0)
+
+
+def test_what_is_half_detached_below_takes_no_rows():
+    below = root(oid=2, parent=1, bound=TWO_DAYS[1], detaching=True, detach_pending=1)
+
+    [found] = partitions.partitions([root(TWO_DAYS[0], now=3600.0), below], None, CONFIG)
+
+    assert (found.detach_pending, found.runway_seconds) == (1, 86400.0 - 3600.0)

@@ -277,6 +277,17 @@ def test_a_database_that_refuses_us_or_is_full_does_not_end_the_flight(kind):
     assert bench.reading("g").failure is None
 
 
+def test_a_view_of_the_other_role_is_unsupported_where_its_statement_is_not():
+    source = plain("f")
+    bench = Bench([source, plain("view", of=source, role=Role.PRIMARY)])
+    bench.door.seen = replace(FACTS, in_recovery=True)
+
+    bench.fly()
+
+    assert bench.reading("f").failure is None
+    assert (bench.reading("view").failure, bench.reading("view").rows) == (Kind.UNSUPPORTED, ())
+
+
 @pytest.mark.parametrize(("role", "in_recovery"), [(Role.PRIMARY, True), (Role.STANDBY, False)])
 def test_a_feature_of_the_other_role_is_unsupported_and_has_no_rows(role: Role, in_recovery: bool):
     bench = Bench([plain("f", role=role)])

@@ -1,0 +1,254 @@
+"""Tables: their rows, their way to the next autovacuum, their sizes (pg_class, pg_stat_get_*(), pg_table_size)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, label, row
+from pgmon.rates import sticky
+from pgmon.rule import Over, Rule
+
+REASONS = ("dead", "insert", "analyze", "freeze", "multixact")
+
+
+@row
+class Table:
+    """What the catalogue and the statistics say of a table and its TOAST table."""
+
+    relation: str = label("Table, as schema.name.")
+    oid: int = detail("Its oid.")
+    estimated_bytes: int = detail("Size by the catalogue, with what came since in proportion.", "bytes")
+    grown: float = detail("Rows that the catalogue does not know of yet.")
+    live: int = detail("Estimated live rows.")
+    dead: int = detail("Estimated dead rows.")
+    dead_due: float | None = detail("Dead rows per row of autovacuum's threshold.")
+    insert_due: float | None = detail("Inserted rows per row of its threshold (from 13 on).")
+    analyze_due: float | None = detail("Changed rows per row of autoanalyze's threshold.")
+    freeze_due: float | None = detail("Age in transactions per transaction of freeze_max_age.")
+    multixact_due: float | None = detail("Age in multixacts per multixact of multixact_freeze_max_age.")
+    vacuumed_seconds: float | None = detail("Age of the last VACUUM, by whom ever.", "seconds")
+    analyzed_seconds: float | None = detail("Age of the last ANALYZE, by whom ever.", "seconds")
+
+    @property
+    def due(self) -> Mapping[str, float]:
+        """What autovacuum compares, by reason; more than 1 is due."""
+        factors = {reason: getattr(self, f"{reason}_due") for reason in REASONS}
+        return {reason: factor for reason, factor in factors.items() if factor is not None}
+
+    @property
+    def most_due(self) -> float:
+        """The greatest of them."""
+        return max(self.due.values(), default=0.0)
+
+
+@row
+class Candidate:
+    """The tables that are measured: the largest by what the catalogue says and what came since."""
+
+    relation: str = label("Table, as schema.name.")
+    oid: int = detail("Its oid.")
+    estimated_bytes: int = detail("Size by the catalogue, with what came since in proportion.", "bytes")
+
+
+@row
+class Tuples:
+    """Rows of the tables that have most dead ones, or are most in need of autovacuum."""
+
+    relation: str = label("Table, as schema.name.")
+    dead: int = gauge("pg_table_dead_tuples", "Estimated dead rows of a table.")
+    pct_dead: float = gauge("pg_table_pct_dead", "Share of dead rows in all rows of a table, 0 to 100.")
+    dead_ratio: float = gauge("pg_table_dead_ratio", "Share of dead rows in all rows of a table, 0 to 1.", "ratio")
+    live: int = gauge("pg_table_live_tuples", "Estimated live rows of a table.")
+    vacuumed_seconds: float | None = detail("Age of the last VACUUM, by whom ever.", "seconds")
+
+
+@row
+class Due:
+    """How far tables, with their TOAST tables, are on the way to what autovacuum does to them next."""
+
+    reason: str = label("dead, insert (from 13 on), freeze and multixact lead to a VACUUM, analyze to an ANALYZE.")
+    relation: str = label("Table, as schema.name.")  # last: it gets the suffix where two names become equal
+    factor: float = gauge(
+        "pg_autovacuum_due_factor",
+        "What autovacuum compares, divided by the table's own threshold: above 1 the table is due. "
+        "Absent where autovacuum does not look at it.",
+    )
+    overdue_seconds: float = gauge(
+        "pg_autovacuum_overdue_seconds",
+        "For how long a table is seen to be due without anybody vacuuming, or analyzing, it.",
+        "seconds",
+    )
+
+
+@row
+class Measured:
+    """What one table takes on disk, or all partitions of one."""
+
+    relkind: str = label("r for a table, m for a materialized view, p for a partitioned table.")
+    relation: str = label("Table, as schema.name.")
+    bytes: int | None = detail("Its size; of a partitioned table that of the partitions that were measured.", "bytes")
+    estimated_bytes: int = detail("Size by the catalogue; of a partitioned table that of the other ones.", "bytes")
+    locked: bool = detail("It is locked ACCESS EXCLUSIVE, or somebody waits for such a lock.")
+
+
+@row
+class Size:
+    """The largest tables and materialized views, with TOAST and maps, without indexes."""
+
+    relkind: str = label("r for a table, m for a materialized view.")
+    relation: str = label("Table, as schema.name.")  # last: it gets the suffix where two names become equal
+    bytes: int = gauge("pg_relation_size_bytes", "Size of a table with TOAST and maps, without indexes.", "bytes")
+    how: str = detail("Measured: exact; locked: as last measured; locked and never measured: estimated.")
+
+
+@row
+class PartitionedSize:
+    """The largest partitioned tables: apart, as their partitions are tables too."""
+
+    relation: str = label("Partitioned table, as schema.name.")
+    bytes: int = gauge("pg_partitioned_size_bytes", "Size of all partitions of a table, without indexes.", "bytes")
+    how: str = detail("All partitions measured: exact; the smaller ones by the catalogue: estimated.")
+
+
+@row
+class DatabaseSize:
+    """How large the database is on disk."""
+
+    bytes: int = gauge("pg_database_size_bytes", "Size of a database, with all that is in it.", "bytes")
+
+
+def candidates(now: Sequence[Table], before: Before[Table, Candidate] | None, config: Config) -> list[Candidate]:
+    """Return twice as many of the largest as are shown, and those that grew most: what nobody analyzed is a guess."""
+    n = config.limits.top_relations
+    largest = sorted(now, key=lambda t: t.estimated_bytes, reverse=True)[: 2 * n]
+    grown = sorted((t for t in now if t.grown), key=lambda t: t.grown, reverse=True)[:n]
+    chosen = {t.oid: t for t in (*largest, *grown)}
+    return [Candidate(t.relation, t.oid, t.estimated_bytes) for t in chosen.values()]
+
+
+def chosen(look: Look) -> Params:
+    """Ask for the candidates."""
+    return {"relids": sorted(c.oid for c in look(RELATIONS))}
+
+
+def tuples(now: Sequence[Table], before: Before[Table, Tuples] | None, config: Config) -> list[Tuples]:
+    """Return the tables with most dead rows and the most due ones; who is among them stays for a while."""
+    members, alerts = {t.relation for t in before.rows} if before else set(), config.alerts
+    chosen = sticky(
+        now,
+        lambda t: t.relation,
+        (lambda t: t.dead, lambda t: t.most_due),
+        members,
+        config.limits.top_relations,
+        lambda t: 100 * ratio(t) > alerts.dead_tuples_pct and t.dead > alerts.dead_tuples_min,
+    )
+    return [Tuples(t.relation, t.dead, 100 * ratio(t), ratio(t), t.live, t.vacuumed_seconds) for t in chosen]
+
+
+def ratio(t: Table) -> float:
+    """Return the share of dead rows in all rows; of no rows none are dead."""
+    return t.dead / (t.live + t.dead) if t.dead else 0.0
+
+
+def due(now: Sequence[Table], before: Before[Table, Due] | None, config: Config) -> list[Due]:
+    """Return the most due tables, by reason; who is among them stays for a while."""
+    prior = {(d.relation, d.reason): d for d in before.rows} if before else {}
+    members = {relation for relation, _ in prior}
+    chosen = sticky(now, lambda t: t.relation, (lambda t: t.most_due,), members, config.limits.top_relations)
+    elapsed = before.elapsed if before else 0.0
+    return [
+        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed))
+        for t in chosen
+        for reason, factor in t.due.items()
+    ]
+
+
+def overdue(t: Table, reason: str, prior: Due | None, elapsed: float) -> float:
+    """Return for how long a table has been seen to be due, and nobody came."""
+    if t.due[reason] <= 1 or prior is None or prior.factor <= 1:
+        return 0.0
+    done = t.analyzed_seconds if reason == "analyze" else t.vacuumed_seconds
+    return 0.0 if done is not None and done < elapsed else prior.overdue_seconds + elapsed
+
+
+def sizes(now: Sequence[Measured], before: Before[Measured, Size] | None, config: Config) -> list[Size]:
+    """Return the largest tables; who is among them stays for a while, and what is locked stays as large as it was."""
+    prior = {s.relation: s for s in before.rows} if before else {}
+    found = [size(m, prior.get(m.relation)) for m in now if m.relkind != "p" and (m.locked or m.bytes is not None)]
+    return sticky(found, lambda s: s.relation, (lambda s: s.bytes,), prior, config.limits.top_relations)
+
+
+def size(m: Measured, prior: Size | None) -> Size:
+    """Return a table's size, measured now or earlier."""
+    if m.bytes is not None:
+        return Size(m.relkind, m.relation, m.bytes, "exact")
+    if prior is None or prior.how == "estimated":
+        return Size(m.relkind, m.relation, m.estimated_bytes, "estimated")
+    return Size(m.relkind, m.relation, prior.bytes, "locked")
+
+
+def partitioned(
+    now: Sequence[Measured], before: Before[Measured, PartitionedSize] | None, config: Config
+) -> list[PartitionedSize]:
+    """Return the largest partitioned tables; who is among them stays for a while."""
+    found = [
+        PartitionedSize(m.relation, (m.bytes or 0) + m.estimated_bytes, "estimated" if m.estimated_bytes else "exact")
+        for m in now
+        if m.relkind == "p"
+    ]
+    members = {s.relation for s in before.rows} if before else set()
+    return sticky(found, lambda s: s.relation, (lambda s: s.bytes,), members, config.limits.top_relations)
+
+
+DEAD = Rule(
+    "DeadTuples",
+    (Over("pct_dead", "dead_tuples_pct"), Over("dead", "dead_tuples_min")),
+    600.0,
+    "{relation}: {pct_dead:.0f}% (~{dead} rows)",
+)
+STARVED = Rule(
+    "AutovacuumStarvation",
+    (Over("factor", 1), Over("overdue_seconds", "autovacuum_starved_s")),
+    0.0,
+    "{relation}: due ({reason}, {factor:.1f} times its threshold) for {overdue_seconds:.0f} s, and nobody came",
+)
+
+RELATIONS = Feature("relations", Tier.STORAGE, Table, Candidate, candidates, scope=Scope.DATABASE, panel="storage")
+# On a standby all table statistics are zero.
+TUPLES = Feature(
+    "tuples",
+    Tier.STORAGE,
+    Table,
+    Tuples,
+    tuples,
+    scope=Scope.DATABASE,
+    role=Role.PRIMARY,
+    of=RELATIONS,
+    panel="autovacuum",
+    rules=(DEAD,),
+)
+DUE = Feature(
+    "autovacuum_due",
+    Tier.STORAGE,
+    Table,
+    Due,
+    due,
+    scope=Scope.DATABASE,
+    role=Role.PRIMARY,
+    of=RELATIONS,
+    panel="autovacuum",
+    rules=(STARVED,),
+)
+SIZES = Feature("sizes", Tier.STORAGE, Measured, Size, sizes, scope=Scope.DATABASE, ask=chosen, panel="storage")
+PARTITIONED_SIZES = Feature(
+    "partitioned_sizes",
+    Tier.STORAGE,
+    Measured,
+    PartitionedSize,
+    partitioned,
+    scope=Scope.DATABASE,
+    of=SIZES,
+    panel="storage",
+)
+DATABASE_SIZE = feature("database_size", Tier.STORAGE, DatabaseSize, scope=Scope.DATABASE, panel="storage")

@@ -1,0 +1,116 @@
+-- From 13 on rows inserted since the last vacuum are counted, and enough of them are a reason for one.
+WITH /* pgmon:relations */ setting AS MATERIALIZED (
+         SELECT pg_catalog.current_setting('autovacuum')::boolean
+                AND pg_catalog.current_setting('track_counts')::boolean AS active,
+                pg_catalog.current_setting('autovacuum_vacuum_threshold')::float8 AS dead_base,
+                pg_catalog.current_setting('autovacuum_vacuum_scale_factor')::float8 AS dead_scale,
+                pg_catalog.current_setting('autovacuum_vacuum_insert_threshold')::float8 AS insert_base,
+                pg_catalog.current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale,
+                pg_catalog.current_setting('autovacuum_analyze_threshold')::float8 AS mod_base,
+                pg_catalog.current_setting('autovacuum_analyze_scale_factor')::float8 AS mod_scale,
+                pg_catalog.current_setting('autovacuum_freeze_max_age')::float8 AS xid_age,
+                pg_catalog.current_setting('autovacuum_multixact_freeze_max_age')::float8 AS mxid_age,
+                pg_catalog.current_setting('block_size')::float8 AS block),
+     -- Heaps and TOAST tables alike. A TOAST table without options of its own has all of its table's.
+     part AS (
+         SELECT coalesce(h.oid, c.oid) AS owner,
+                c.oid,
+                h.oid IS NULL AS heap,
+                c.relpages::float8 AS pages,
+                greatest(c.reltuples, 0)::float8 AS tuples,
+                nullif(c.relfrozenxid, '0'::xid) AS xid,
+                nullif(c.relminmxid, '0'::xid) AS mxid,
+                pg_catalog.pg_stat_get_dead_tuples(c.oid)::float8 AS dead,
+                (pg_catalog.pg_stat_get_live_tuples(c.oid) + pg_catalog.pg_stat_get_dead_tuples(c.oid))::float8 AS filled,
+                pg_catalog.pg_stat_get_ins_since_vacuum(c.oid)::float8 AS inserted,
+                pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::float8 AS mods,
+                CASE WHEN coalesce(c.reloptions, h.reloptions)::text LIKE '%autovacuum%'
+                     THEN (SELECT pg_catalog.jsonb_object_agg(p.option_name, p.option_value)
+                             FROM pg_catalog.pg_options_to_table(coalesce(c.reloptions, h.reloptions)) AS p)
+                 END AS o
+           FROM pg_catalog.pg_class AS c
+           LEFT JOIN pg_catalog.pg_class AS h ON h.reltoastrelid = c.oid AND c.relkind = 't'
+          WHERE c.relkind IN ('r', 'm', 't')
+            AND c.relpersistence <> 't'
+            AND coalesce(h.relnamespace, c.relnamespace) NOT IN (SELECT n.oid
+                                                                   FROM pg_catalog.pg_namespace AS n
+                                                                  WHERE n.nspname IN ('pg_catalog', 'information_schema')
+                                                                     OR n.nspname ~ '^pg_(toast|temp)')
+         OFFSET 0),  -- else every use of an option would look for it again
+     -- What autovacuum compares, each divided by its threshold. Where it counts, half a row stands for a threshold of 0.
+     seen AS MATERIALIZED (
+         SELECT p.owner,
+                -- Pages as of the last VACUUM or ANALYZE, and in proportion what came since. Where there was none,
+                -- a row is taken for 100 bytes, a chunk of TOAST for 2000.
+                sum(CASE WHEN p.tuples > 0
+                         THEN p.pages * greatest(1, p.filled / p.tuples)
+                         ELSE greatest(p.pages, p.filled * CASE WHEN p.heap THEN 100 ELSE 2000 END / s.block)
+                     END * s.block) AS bytes,
+                sum(greatest(p.filled - p.tuples, 0)) AS grown,
+                max(CASE WHEN p.heap THEN p.dead END) AS dead,
+                max(CASE WHEN NOT s.active OR NOT (p.o ->> 'autovacuum_enabled')::boolean
+                         THEN NULL
+                         WHEN p.dead > 0
+                         THEN p.dead / greatest(coalesce((p.o ->> 'autovacuum_vacuum_threshold')::float8, s.dead_base)
+                                                + coalesce((p.o ->> 'autovacuum_vacuum_scale_factor')::float8, s.dead_scale) * p.tuples,
+                                                0.5)
+                         ELSE 0
+                     END) AS dead_due,
+                max(CASE WHEN NOT s.active OR NOT (p.o ->> 'autovacuum_enabled')::boolean
+                              OR coalesce((p.o ->> 'autovacuum_vacuum_insert_threshold')::float8, s.insert_base) < 0
+                         THEN NULL
+                         WHEN p.inserted > 0
+                         THEN p.inserted / greatest(coalesce((p.o ->> 'autovacuum_vacuum_insert_threshold')::float8, s.insert_base)
+                                                    + coalesce((p.o ->> 'autovacuum_vacuum_insert_scale_factor')::float8, s.insert_scale)
+                                                      * p.tuples,
+                                                    0.5)
+                         ELSE 0
+                     END) AS insert_due,
+                max(CASE WHEN NOT s.active OR NOT (p.o ->> 'autovacuum_enabled')::boolean OR NOT p.heap
+                         THEN NULL
+                         WHEN p.mods > 0
+                         THEN p.mods / greatest(coalesce((p.o ->> 'autovacuum_analyze_threshold')::float8, s.mod_base)
+                                                + coalesce((p.o ->> 'autovacuum_analyze_scale_factor')::float8, s.mod_scale) * p.tuples,
+                                                0.5)
+                         ELSE 0
+                     END) AS analyze_due,
+                max(pg_catalog.age(p.xid) / least((p.o ->> 'autovacuum_freeze_max_age')::float8, s.xid_age)) AS freeze_due,
+                max(pg_catalog.mxid_age(p.mxid)
+                    / least((p.o ->> 'autovacuum_multixact_freeze_max_age')::float8, s.mxid_age)) AS multixact_due
+           FROM setting AS s
+          CROSS JOIN part AS p
+          GROUP BY p.owner),
+     foremost AS (
+         (SELECT s.owner FROM seen AS s ORDER BY s.bytes DESC, s.owner LIMIT 2 * :top_relations)
+         UNION
+         (SELECT s.owner FROM seen AS s ORDER BY s.grown DESC, s.owner LIMIT :top_relations)
+         UNION
+         (SELECT s.owner FROM seen AS s ORDER BY s.dead DESC, s.owner LIMIT 2 * :top_relations)
+         UNION
+         (SELECT s.owner
+            FROM seen AS s
+           ORDER BY greatest(s.dead_due, s.insert_due, s.analyze_due, s.freeze_due, s.multixact_due) DESC NULLS LAST, s.owner
+           LIMIT 2 * :top_relations))
+SELECT n.nspname || '.' || c.relname AS relation,
+       c.oid::bigint AS oid,
+       s.bytes::bigint AS estimated_bytes,
+       s.grown::float8 AS grown,
+       pg_catalog.pg_stat_get_live_tuples(c.oid) AS live,
+       pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead,
+       s.dead_due::float8 AS dead_due,
+       s.insert_due::float8 AS insert_due,
+       s.analyze_due::float8 AS analyze_due,
+       s.freeze_due::float8 AS freeze_due,
+       s.multixact_due::float8 AS multixact_due,
+       extract(epoch FROM pg_catalog.now() - greatest(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                                                      pg_catalog.pg_stat_get_last_autovacuum_time(c.oid),
+                                                      pg_catalog.pg_stat_get_last_vacuum_time(c.reltoastrelid),
+                                                      pg_catalog.pg_stat_get_last_autovacuum_time(c.reltoastrelid)))::float8 AS vacuumed_seconds,
+       extract(epoch FROM pg_catalog.now() - greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                                                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)))::float8 AS analyzed_seconds
+  FROM foremost AS f
+  JOIN seen AS s ON s.owner = f.owner
+  JOIN pg_catalog.pg_class AS c ON c.oid = f.owner
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ ORDER BY relation, oid
+ LIMIT 7 * :top_relations
