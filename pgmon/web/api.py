@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_type_hints
 
 from flask import Blueprint, abort, current_app
 from pydantic import TypeAdapter
@@ -153,9 +153,12 @@ ERROR = _object(error=TEXT)
 
 def row_schema(feature: Feature[Any, Any]) -> dict[str, Any]:
     """Return what a row of a feature is; each field with its help."""
-    made = TypeAdapter(feature.row).json_schema(mode="serialization")
-    shown = {name: c for name, c in columns(feature.row).items() if c.role != "kept"}
-    fields = {name: {**made["properties"][name], "description": c.help} for name, c in shown.items()}
+    kinds = get_type_hints(feature.row)
+    fields = {
+        name: {**TypeAdapter(kinds[name]).json_schema(mode="serialization"), "description": column.help}
+        for name, column in columns(feature.row).items()
+        if column.role != "kept"
+    }
     return _object(**({"db": TEXT} if feature.scope is Scope.DATABASE else {}), **fields)
 
 

@@ -30,6 +30,7 @@ class Statement:
     timeout: str
     metrics: Sequence[str]
     others: int = 0  # databases for which it differed
+    shown_in: str = ""  # the panel above that has the text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ LONGEST = 200
 PAGE: Mapping[str, str] = {
     "sort": rf"{NAME}\.{NAME}",
     "dir": "asc|desc",
-    "n": "all",
+    "n": NAME,
     "q": f"(?s:.{{0,{LONGEST}}})",
     "wide": NAME,
     "tab": NAME,

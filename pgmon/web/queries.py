@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from pgmon.feature import columns
 from pgmon.features.statements import OTHER, STATEMENTS, TEXTS, Statement
 from pgmon.history import Sample
 from pgmon.rates import grown
 from pgmon.web import highlight, marks, tables
 from pgmon.web.panels import Panel
 from pgmon.web.series import POINTS, Point, drawn
-from pgmon.web.tables import FEW, Cell, Head, Line, Table
+from pgmon.web.tables import FEW, MANY, Cell, Head, Line, Table
 from pgmon.web.units import UNKNOWN, Amount, count, size
 from pgmon.web.view import View
 
@@ -30,7 +31,7 @@ TABS: Mapping[str, str] = {
     "temp_blks_written": "Temp",
     "wal_bytes": "WAL",
 }
-SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid"))
+SUMS = tuple(name for name, column in columns(Statement).items() if column.role == "counter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
     texts = {t.queryid: t.query for t in view.rows(TEXTS)}
     listed = sorted((u for u in found if u.queryid != OTHER), key=lambda u: -u.value(by))
     listed = [u for u in listed if _has(view, u, texts) and (u.value("calls") or not bare)]
-    limit = len(listed) if view.asked.get("n") == "all" and not bare else few
+    limit = MANY if view.asked.get("n") == STATEMENTS.name and not bare else few
     total = sum(u.value("seconds") for u in found)
     trails = _trails(view)
     others = [u for u in found if u.queryid == OTHER and not view.asked.get("q")]
@@ -96,7 +97,7 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
         heads=_heads(view, by),
         lines=lines,
         total=len(listed),
-        more=view.link(n="all") if len(listed) > limit and not bare else None,
+        more=view.link(n=STATEMENTS.name) if limit == few and len(listed) > limit and not bare else None,
         filters=len(found) > FEW and not bare,
     )
     size = f"{min(limit, len(listed))} of {len(listed)}"

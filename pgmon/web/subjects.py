@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pgmon import config
@@ -10,14 +11,14 @@ from pgmon.feature import Feature
 from pgmon.features.locks import BLOCKING
 from pgmon.features.replicas import REPLICAS
 from pgmon.features.statements import STATEMENTS
-from pgmon.web import activity, overview, queries
+from pgmon.web import activity, overview, queries, storage
 from pgmon.web.checks import Check
 from pgmon.web.panels import Panel
 from pgmon.web.view import View
 
 # What the overview borrows from other pages, before its own.
 BORROWED: Mapping[str, Sequence[Feature[Any, Any]]] = {"overview": (BLOCKING, REPLICAS, STATEMENTS)}
-WITHIN = ("statement_texts",)  # shown within another panel: the texts of the statements
+WITHIN = ("statement_texts", "partition_ranges")  # shown within another panel
 
 BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("overview", "blocking"): activity.roots,
@@ -28,11 +29,15 @@ BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("activity", "connections_by_state"): activity.by_state,
     ("activity", "sessions"): activity.sessions,
     ("queries", "statements"): queries.top,
+    ("storage", "sizes"): storage.growth,
+    ("partitions", "partitions"): storage.strips,
 }
 FIRST: Mapping[str, Sequence[str]] = {
     "overview": ("blocking", "replicas", "statements", "throughput"),
     "activity": ("connections_by_state", "blocking", "sessions"),
-    "autovacuum": ("vacuum_jobs", "xmin"),
+    "autovacuum": ("vacuum_jobs", "xmin", "tuples", "autovacuum_due", "wraparound", "stale_stats"),
+    "storage": ("sizes", "partitioned_sizes", "indexes", "index_verdicts", "bloat", "sequences"),
+    "partitions": ("partitions",),
     "queries": ("statements",),
     "status": ("loops", "checks"),
     "alerts": ("alerts", "alert_history", "notifications"),
@@ -50,8 +55,21 @@ def features(view: View, page: str) -> list[Feature[Any, Any]]:
 def arranged(view: View, page: str, found: Sequence[Panel]) -> list[Panel]:
     """Return the panels with the bodies that they have on this page, wide ones before narrow ones."""
     shown = [_shown(view, page, p) for p in found if p.id not in WITHIN]
-    lead = len(FIRST.get(page, ()))
-    return shown[:lead] + sorted(shown[lead:], key=lambda p: p.narrow)
+    lead = sum(p.id in FIRST.get(page, ()) for p in shown)
+    return once(shown[:lead] + sorted(shown[lead:], key=lambda p: p.narrow))
+
+
+def once(found: Sequence[Panel]) -> list[Panel]:
+    """Return the panels with the text of each statement in the first of them that has it: pages stay small."""
+    shown_in: dict[str, str] = {}
+    made = []
+    for panel in found:
+        told = [
+            s if shown_in.setdefault(s.text, panel.id) == panel.id else replace(s, shown_in=shown_in[s.text])
+            for s in panel.statements
+        ]
+        made.append(replace(panel, statements=told))
+    return made
 
 
 def _shown(view: View, page: str, panel: Panel) -> Panel:

@@ -18,7 +18,7 @@ from pgmon.web.limits import Judge, Limits
 from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
-FEW, MANY = 12, 1000  # rows shown, and after a click
+FEW, MANY = 12, 50  # rows shown, and after a click: a page stays small, the API has them all
 SHORT = 40  # characters of a text that stays in one line
 WIDE = 9  # columns shown of a wide table
 DRAWN = {  # features, and the field of which each row is drawn against the largest
@@ -183,12 +183,12 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
     narrow = len(found) > width + 1 and view.asked.get("wide") != feature.name
     visible = _compared(found[:width] if narrow else found, [row for _, row in rows], feature.name)
     several = len(readings) > 1 and not any(f.name == "db" for f in found)
-    limit = MANY if view.asked.get("n") == "all" else FEW
+    limit = MANY if view.asked.get("n") == feature.name else FEW
     return Table(
         heads=[head for place, f in enumerate(visible) for head in _heads(view, feature, f, several and place == 0)],
         lines=aligned([_line(view, judge, visible, row, db if several else None) for db, row in rows[:limit]]),
         total=len(rows),
-        more=view.link(n="all") if len(rows) > limit else None,
+        more=view.link(n=feature.name) if limit == FEW and len(rows) > limit else None,
         wider=view.link(wide=feature.name) if narrow else None,
         filters=sum(len(r.rows) for r in readings) > FEW,
     )
