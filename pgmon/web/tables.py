@@ -119,15 +119,25 @@ class Field:
     largest: float | None = None  # of all rows, where each is drawn against it
 
     @property
+    def names(self) -> bool:
+        """Whether it names the row, beside its database."""
+        return self.column.role == "label" or self.name == "pid"
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit that can be drawn: not where everything above 0 is too much."""
+        return self.limits is not None and self.limits.track > 0
+
+    @property
     def is_drawn(self) -> bool:
         """Whether there is a bar beside it."""
-        return bool(self.limits and self.limits.track > 0) or self.unit == "ratio" or self.largest is not None
+        return self.is_limited or self.unit == "ratio" or self.largest is not None
 
     def bar(self, value: float | None, state: str = "") -> Markup:
         """Return a bar; what a good reading does not have is not drawn, which is not the same as not known."""
         if value is None:
             return Markup()
-        if self.limits and self.limits.track > 0:
+        if self.limits and self.is_limited:
             return self.limits.bar(value, state)
         return marks.bar(100 * value / (self.largest or 1))
 
@@ -271,10 +281,11 @@ def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> l
     head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
     bar = (
         Head(f.limits.words, kind="g")
-        if f.limits and f.limits.track > 0
-        else Head(f"{f.words}, drawn", kind="g2", hidden=True)
+        if f.is_limited and f.limits
+        else Head(f"{f.words}, drawn", "", "g2", hidden=True)
     )
-    return [head, *([bar] if f.is_drawn else []), *([Head("Database")] if several else [])]
+    db = [Head("Database")] if several else []
+    return [*db * (not f.names), head, *([bar] if f.is_drawn else []), *db * f.names]
 
 
 def _is_number(feature: Feature[Any, Any], name: str) -> bool:
@@ -283,18 +294,27 @@ def _is_number(feature: Feature[Any, Any], name: str) -> bool:
 
 
 def _line(view: View, judge: Judge, visible: Sequence[Field], row: Any, db: str | None) -> Line:
-    states = judge.states(row)
-    cells: list[Cell] = []
-    for place, f in enumerate(visible):
+    """Return a row; its first cell names it, which is the database where it has no name of its own."""
+    states, doubt = judge.states(row), _doubt(row)
+    cells = []
+    for f in visible:
         value = getattr(row, f.name)
-        cell = _cell(view, f, value)
-        cells.append(_naming(view, f, value, cell) if place == 0 else cell)
+        cells.append(_cell(view, f, value))
         if f.is_drawn:
-            cells.append(Cell(f.bar(value, states.get(f.name, "")), "g" if f.limits else "g2"))
-        if place == 0 and db is not None:
-            cells.append(Cell(escape(db)))
+            bar = f.bar(value, states.get(f.name, "")) if value is not None or not doubt else marks.bar(None)
+            cells.append(Cell(bar, "g" if f.is_limited else "g2"))
+    if db is not None:
+        cells.insert(int(visible[0].names), Cell(escape(db), "nw"))
+    name = getattr(row, visible[0].name) if db is None or visible[0].names else db
+    cells[0] = _naming(view, visible[0], name, cells[0])
     found = [*states.values(), *([GRAVE.get(row.severity, "")] if judge.feature.name in TOLD else [])]
     return Line(cells, next((s for s in ("crit", "warn") if s in found), ""))
+
+
+def _doubt(row: Any) -> str:
+    """Return why a row could not be read itself, as its marks tell; '' where it was."""
+    names = (name for name, column in columns(type(row)).items() if column.role == "mark")
+    return next((reason for name in names if (reason := getattr(row, name))), "")
 
 
 def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
