@@ -37,8 +37,17 @@ def size(amount: float) -> str:
     return f"{amount:.4g} {UNITS[power]}"
 
 
+def literal(text: str) -> str:
+    """Return a name as an SQL literal: whoever pastes it runs nothing that is in it.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
 class _Words(Formatter):
-    """str.format with two formats more, `duration` and `bytes`; None is `?`, a text is one line."""
+    """str.format with three formats more, `duration`, `bytes` and `literal`; None is `?`, a text is one line."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
         return getattr(args[0], str(key), None)  # no alert is lost for want of a word
@@ -47,7 +56,7 @@ class _Words(Formatter):
         if value is None:
             return "?"
         if isinstance(value, str):
-            return plain(value)
+            return literal(plain(value)) if format_spec == "literal" else plain(value)
         made = {"duration": duration, "bytes": size}.get(format_spec)
         return made(value) if made else str(format(value, format_spec))
 

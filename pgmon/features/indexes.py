@@ -137,7 +137,8 @@ UNUSED = Rule(
     "UnusedIndexes",
     (Over("unused", 0), Over("unused_bytes", "unused_index_min_bytes")),
     0.0,
-    "{index} of {relation}: {unused_bytes} bytes, not scanned for {idle_seconds:.0f} s (standbys not seen)",
+    "{index} of {relation}: {unused_bytes:bytes}, not scanned for {idle_seconds:duration} (standbys not seen)",
+    advisory=True,
 )
 
 INDEXES = Feature("indexes", Tier.STORAGE, Found, Index, indexes, scope=Scope.DATABASE, panel="storage")

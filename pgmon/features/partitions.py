@@ -16,7 +16,6 @@ from pgmon.rule import Over, Rule, Under
 
 DAY = 86400.0
 TABLES, LATEST = 10, 120  # whose ranges are shown, and how many of each
-UNBOUNDED = 1e12  # seconds, which every runway is under
 STRATEGIES = {"r": "range", "l": "list", "h": "hash"}
 
 
@@ -209,14 +208,10 @@ def _finite(place: float) -> float | None:
     return None if math.isinf(place) else place
 
 
+ENDS = "{relation}: new rows have a partition for {runway_seconds:duration} more"
 RULES = (
-    Rule(
-        "PartitionRunway",
-        # critical: less than a quarter of a width, and less than a day
-        (Under("runway_widths", "partition_ahead_widths", 0.25), Under("runway_seconds", UNBOUNDED, DAY)),
-        600.0,
-        "{relation}: new rows have a partition for {runway_seconds:.0f} s more",
-    ),
+    Rule("PartitionRunway", (Under("runway_widths", "partition_ahead_widths"),), 600.0, ENDS),
+    Rule("PartitionRunway", (Under("runway_widths", crit=0.25), Under("runway_seconds", crit=DAY)), 600.0, ENDS),
     Rule("PartitionRunway", (Under("empty_ahead", 1),), 600.0, "{relation}: no empty partition is left"),
     Rule("PartitionRunway", (Over("gaps_ahead", 0),), 600.0, "{relation}: {gaps_ahead} gaps lie ahead"),
     Rule(
@@ -232,7 +227,8 @@ RULES = (
         "RetentionOverdue",
         (Over("overdue_seconds", 0),),
         3600.0,
-        "{relation}: the oldest partition is {overdue_seconds:.0f} s older than it may be",
+        "{relation}: the oldest partition is {overdue_seconds:duration} older than it may be",
+        advisory=True,
     ),
 )
 

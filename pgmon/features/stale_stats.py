@@ -39,6 +39,9 @@ class StaleStats:
         "pg_table_never_analyzed",
         "1 when the statistics know of no ANALYZE of the table; of partitioned tables from 14 on.",
     )
+    unanalyzed_seconds: float | None = gauge(
+        "pg_table_unanalyzed_seconds", "For how long a table is seen that was never analyzed; else absent.", "seconds"
+    )
     relkind: str = detail("r: table, m: materialized view, p: partitioned table.")
 
 
@@ -50,7 +53,20 @@ def stalest(
     tables = [s for s in now if s.relkind != PARTITIONED]
     orders = (lambda s: s.analyze_ratio or 0.0,)
     chosen = sticky(tables, lambda s: s.relation, orders, members, config.limits.top_relations)
-    return [*_changed(chosen, before.raw if before else ()), *(s for s in now if s.relkind == PARTITIONED)]
+    rows = [*_changed(chosen, before.raw if before else ()), *(s for s in now if s.relkind == PARTITIONED)]
+    return _watched(rows, before)
+
+
+def _watched(rows: Sequence[StaleStats], before: Before[StaleStats, StaleStats] | None) -> list[StaleStats]:
+    """Return the rows, those never analyzed with how long they are seen."""
+    prior = {s.relation: s.unanalyzed_seconds for s in before.rows} if before else {}
+    elapsed = before.elapsed if before else 0.0
+    return [
+        replace(s, unanalyzed_seconds=0.0 if (seen := prior.get(s.relation)) is None else seen + elapsed)
+        if s.never_analyzed
+        else s
+        for s in rows
+    ]
 
 
 def _changed(now: Sequence[StaleStats], before: Sequence[StaleStats]) -> list[StaleStats]:
@@ -75,19 +91,23 @@ STALE_STATS = Feature(
             "StaleStatistics",
             (Over("age", "stale_stats_s"), Over("analyze_ratio", 1.0), Over("recent_mods", 0)),
             hold=0,
-            message="{relation}: stats stale {age:.0f} s, {mods} rows changed, {analyze_ratio:.1f} times what is due",
+            message="{relation}: stats stale {age:duration}, {mods} rows changed, {analyze_ratio:.1f} times what is due",
+            advisory=True,
         ),
         Rule(
             "StaleStatistics",
             (Over("age", "stale_stats_s"), Over("mods_ratio", 0.05), Over("mods", MANY), Over("recent_mods", 0)),
             hold=0,
-            message="{relation}: stats stale {age:.0f} s, {mods} rows changed, {mods_ratio:.0%} of the table",
+            message="{relation}: stats stale {age:duration}, {mods} rows changed, {mods_ratio:.0%} of the table",
+            advisory=True,
         ),
         Rule(
             "StaleStatistics",
-            (Over("never_analyzed", 0), Over("mods", MANY)),
-            hold=43200,  # a table that was just loaded will have its turn; so will all after a crash
+            # a table that was just loaded will have its turn; so will all after a crash
+            (Over("unanalyzed_seconds", "stale_stats_s"), Over("mods", MANY)),
+            hold=0,
             message="{relation}: never analyzed, {mods} rows changed",
+            advisory=True,
         ),
     ),
 )

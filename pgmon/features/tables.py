@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, label, row
 from pgmon.rates import sticky
-from pgmon.rule import Over, Rule
+from pgmon.rule import Is, Over, Rule
 
 REASONS = ("dead", "insert", "analyze", "freeze", "multixact")
 
@@ -207,11 +207,17 @@ DEAD = Rule(
     600.0,
     "{relation}: {pct_dead:.0f}% (~{dead} rows)",
 )
+BEHIND = Rule(
+    "DeadTuples",
+    (Is("reason", ("dead",)), Over("factor", 2)),
+    600.0,
+    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes",
+)
 STARVED = Rule(
     "AutovacuumStarvation",
     (Over("factor", 1), Over("overdue_seconds", "autovacuum_starved_s")),
     0.0,
-    "{relation}: due ({reason}, {factor:.1f} times its threshold) for {overdue_seconds:.0f} s, and nobody came",
+    "{relation}: due ({reason}, {factor:.1f} times its threshold) for {overdue_seconds:duration}, and nobody came",
 )
 
 RELATIONS = Feature("relations", Tier.STORAGE, Table, Candidate, candidates, scope=Scope.DATABASE, panel="storage")
@@ -238,7 +244,7 @@ DUE = Feature(
     role=Role.PRIMARY,
     of=RELATIONS,
     panel="autovacuum",
-    rules=(STARVED,),
+    rules=(BEHIND, STARVED),
 )
 SIZES = Feature("sizes", Tier.STORAGE, Measured, Size, sizes, scope=Scope.DATABASE, ask=chosen, panel="storage")
 PARTITIONED_SIZES = Feature(

@@ -184,7 +184,7 @@ WRAPAROUND = Feature(
             "WraparoundDanger",
             (Under("overdue_seconds_left", 7 * DAY, 1 * DAY),),
             hold=0,
-            message="{db}: at this pace the server stops in {overdue_seconds_left:.0f} s, and autovacuum is behind",
+            message="{db}: at this pace the server stops in {overdue_seconds_left:duration}, and autovacuum is behind",
         ),
     ),
 )

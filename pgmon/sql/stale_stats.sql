@@ -10,6 +10,7 @@ SELECT /* pgmon:stale_stats */
        CASE WHEN c.relkind <> 'p' OR c.reltuples > 0 THEN (a.analyzed IS NULL)::int
             WHEN c.reltuples < 0 THEN 1
        END AS never_analyzed,
+       NULL::float8 AS unanalyzed_seconds,
        c.relkind::text AS relkind
   FROM ((SELECT t.*,
                 t.mods / (coalesce(pg_catalog.substring(t.options, 'autovacuum_analyze_threshold=([^,]+)')::float8,

@@ -1,30 +1,30 @@
--- Who keeps VACUUM from removing dead rows: the oldest of each kind of holder of an xmin, and how old it is.
+-- Who keeps VACUUM from removing dead rows: the oldest of each kind of holder of an xmin, and how old it is. The functions
+-- behind the views are asked: this is read every 15 s, and a view costs more to plan than to read.
 SELECT /* pgmon:xmin */
        DISTINCT ON (h.holder)
        h.holder AS holder,
        h.age AS age,
        h.who AS who,
        h.seconds::float8 AS seconds
-  FROM (SELECT 'backend' AS holder,
+  FROM (SELECT CASE a.backend_type WHEN 'walsender' THEN 'standby' ELSE 'backend' END AS holder,
                pg_catalog.age(a.backend_xmin) AS age,
-               'pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')' AS who,
+               CASE a.backend_type
+                    WHEN 'walsender' THEN a.application_name
+                    ELSE 'pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')'
+               END AS who,
                extract(epoch FROM pg_catalog.now() - a.xact_start) AS seconds
-          FROM pg_catalog.pg_stat_activity AS a
+          FROM pg_catalog.pg_stat_get_activity(NULL) AS a
          WHERE a.backend_xmin IS NOT NULL
-           AND a.backend_type <> 'walsender'
            AND a.pid <> pg_catalog.pg_backend_pid()
-           AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_progress_vacuum AS v)  -- VACUUM holds nobody back
+           -- VACUUM holds nobody back
+           AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v)
          UNION ALL
         SELECT 'prepared', pg_catalog.age(p.transaction), p.gid, extract(epoch FROM pg_catalog.now() - p.prepared)
-          FROM pg_catalog.pg_prepared_xacts AS p
+          FROM pg_catalog.pg_prepared_xact() AS p
          UNION ALL
         SELECT 'slot', greatest(pg_catalog.age(s.xmin), pg_catalog.age(s.catalog_xmin)), s.slot_name::text, NULL
-          FROM pg_catalog.pg_replication_slots AS s
+          FROM pg_catalog.pg_get_replication_slots() AS s
          WHERE s.xmin IS NOT NULL
-            OR s.catalog_xmin IS NOT NULL
-         UNION ALL
-        SELECT 'standby', pg_catalog.age(r.backend_xmin), r.application_name, NULL
-          FROM pg_catalog.pg_stat_replication AS r
-         WHERE r.backend_xmin IS NOT NULL) AS h
+            OR s.catalog_xmin IS NOT NULL) AS h
  ORDER BY h.holder, h.age DESC, h.who
  LIMIT 4

@@ -182,6 +182,7 @@ def _check(view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]
 def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judged]:
     """Yield the rows of what is known now; a row is as near as the furthest of its conditions."""
     limits = limits_of(rule, feature, view.thresholds)
+    shown = view.judge(feature).limits  # with those of other rules for the same field
     for reading in view.readings(feature):
         if states.of_reading(view, reading).name != "fresh":
             continue
@@ -191,4 +192,4 @@ def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judg
                 state = severity(rule, row, view.thresholds)
                 if not state or not view.agent.engine.overlooks(rule, key, row):
                     nearness = min(its.nearness(getattr(row, name)) for name, its in limits.items())
-                    yield Judged(rule, feature, reading, row, state, nearness, next(iter(limits.values())))
+                    yield Judged(rule, feature, reading, row, state, nearness, shown[next(iter(limits))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -13,7 +13,6 @@ from pgmon.rule import Over, Rule, Severity, Under
 from pgmon.web import marks
 from pgmon.web.units import amount
 
-ENDLESS = 1e12  # a limit beyond it is there to ask whether something is known at all
 STATES: Mapping[Severity | None, str] = {"critical": "crit", "warning": "warn", None: ""}
 
 Thresholds = Mapping[str, float]
@@ -61,6 +60,13 @@ class Limits:
         graver_first = sorted(self.values.items(), key=lambda limit: limit[0] != "critical")
         return next((STATES[s] for s, limit in graver_first if self.condition.holds(value, limit)), "")
 
+    def with_more(self, other: Limits) -> Limits:
+        """Return the limits with those of another rule for the severities that have none here."""
+        if self.under != other.under:
+            return self
+        values = {**other.values, **self.values}
+        return replace(self, values={s: values[s] for s in ("warning", "critical") if s in values})
+
     def nearness(self, value: float | None) -> float:
         """Return how near a value is to the first limit: 1 is at it, more is beyond; what is not known is far."""
         if value is None:
@@ -80,12 +86,10 @@ def limits_of(rule: Rule, feature: Feature[Any, Any], thresholds: Thresholds) ->
     """Return the fields that a rule compares, each with its limits; the first is what the rule is about."""
     kinds, found = columns(feature.row), {}
     for condition in rule.compared:
+        column = kinds[condition.field]
+        unit = "percent" if "_pct" in column.metric else column.unit
         limits = {s: condition.limit(s, thresholds) for s in reversed(rule.severities)}
-        limits = {s: limit for s, limit in limits.items() if limit < ENDLESS}
-        if limits:
-            column = kinds[condition.field]
-            unit = "percent" if "_pct" in column.metric else column.unit
-            found[condition.field] = Limits(condition, limits, unit)
+        found[condition.field] = Limits(condition, limits, unit)
     return found
 
 
@@ -104,10 +108,11 @@ class Judge:
 
     @property
     def limits(self) -> dict[str, Limits]:
-        """The limits of each field; the first rule of a field counts."""
+        """The limits of each field; where rules share one, the first that tells a severity counts."""
         found: dict[str, Limits] = {}
         for rule in self.rules:
-            found = {**limits_of(rule, self.feature, self.thresholds), **found}
+            for name, limits in limits_of(rule, self.feature, self.thresholds).items():
+                found[name] = found[name].with_more(limits) if name in found else limits
         return found
 
     def states(self, row: object) -> dict[str, str]:

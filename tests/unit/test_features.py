@@ -457,7 +457,7 @@ def test_whose_estimate_is_oldest_has_the_first_turn():
 
 
 def stale(mods: int, name: str = "a", ratio: float = 1.0, relkind: str = "r") -> StaleStats:
-    return StaleStats(name, 10.0, mods, None, ratio, 0.0, 0, relkind)
+    return StaleStats(name, 10.0, mods, None, ratio, 0.0, 0, None, relkind)
 
 
 @pytest.mark.parametrize(("before", "now", "recent"), [(100, 130, 30), (100, 20, 20)])
@@ -475,6 +475,13 @@ def test_partitioned_tables_stand_behind_the_top_and_take_no_place_in_it():
     now = [*(stale(n, str(n), n) for n in range(4)), replace(stale(0, "p", relkind="p"), mods=None)]
 
     assert [r.relation for r in stale_stats.stalest(now, None, CONFIG)] == ["3", "2", "p"]
+
+
+def test_what_was_never_analyzed_is_watched_from_when_it_is_seen():
+    new = replace(stale(5), age=None, never_analyzed=1)
+
+    assert read_hourly(stale_stats.stalest, [[new], [new]])[0].unanalyzed_seconds == 3600.0
+    assert read_hourly(stale_stats.stalest, [[new], [stale(5)]])[0].unanalyzed_seconds is None
 
 
 # sequences
