@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import html5lib
 import pytest
 
@@ -87,7 +89,7 @@ def panels_of(client):
 @each_end
 @each_page
 def test_a_page_is_valid_and_small(client, page):
-    answer = client.get(PATHS[page], query_string={} if page == "sql" else {"n": "all"})
+    answer = client.get(PATHS[page], query_string={} if page == "sql" else {"n": "freshness"})
 
     assert parsed(answer) is not None
     assert len(answer.data) < 150_000
@@ -187,7 +189,7 @@ def test_a_parameter_that_is_not_taken_is_refused(client, query):
 @newest
 def test_a_table_is_sorted_by_the_column_asked_for(client):
     def entries(direction):
-        page = parsed(client.get(f"/?sort=io.reads&dir={direction}&n=all&wide=io"))
+        page = parsed(client.get(f"/?sort=io.reads&dir={direction}&n=io&wide=io"))
         numbers = sections(page)["io"].findall(f".//{XHTML}tbody/{XHTML}tr")
         place = [text_of(h) for h in sections(page)["io"].iter(f"{XHTML}th")].index("Reads")
         return [row[place].get("title") for row in numbers if (row[place].get("title") or "").isdigit()]
@@ -323,7 +325,7 @@ HOSTILE = servers.HOSTILE_NAME
 
 @newest
 def test_a_hostile_name_is_text_on_a_page(client):
-    answer = client.get("/autovacuum?n=all")
+    answer = client.get("/autovacuum?n=freshness")
     texts = {text_of(th) for th in parsed(answer).iter(f"{XHTML}th")}
 
     assert "<b>é" in HOSTILE
@@ -334,7 +336,7 @@ def test_a_hostile_name_is_text_on_a_page(client):
 @newest
 def test_a_hostile_filter_is_text_on_a_page(client):
     hostile = '"><script>alert(1)</script>{{7*7}}\u202e'
-    answer = client.get("/autovacuum", query_string={"q": hostile, "n": "all"})
+    answer = client.get("/autovacuum", query_string={"q": hostile, "n": "freshness"})
 
     assert "<script>alert" not in answer.text
     assert parsed(answer) is not None
@@ -346,3 +348,32 @@ def test_a_hostile_path_is_text_on_a_page(client):
 
     assert answer.status_code == 404
     assert "<script>alert" not in answer.text
+
+
+# --- a page at its largest --------------------------------------------------------------------------------------------
+
+CROWDED = """DO $$ BEGIN FOR n IN 1..60 LOOP
+    EXECUTE format('CREATE TABLE table_with_quite_a_name_%s (id int PRIMARY KEY)', n);
+END LOOP; END $$"""
+
+
+def test_a_page_is_small_and_quick_when_there_is_much_to_show(fresh_server):
+    server, time = fresh_server(), HaltingTime()
+    with server.connect(dbname="app") as connection:
+        connection.execute(CROWDED)
+    with reading_agent(server.dsn("monitor"), time.clock()) as agent:
+        client = create_app(landed(agent)).test_client()
+        time.halt()
+        long = [(p, id) for p in PAGES for id, panel in twin(client, p)["panels"].items() if len(panel["data"]) > 12]
+        sizes = {where: len(client.get(f"{PATHS[where[0]]}?n={where[1]}").data) for where in long}
+        took = {page: min(_seconds(client, PATHS[page]) for _ in range(3)) for page in PAGES}
+
+    assert {"sizes", "indexes", "freshness", "statements"} <= {id for _, id in long}
+    assert {where: n for where, n in sizes.items() if n > 150_000} == {}
+    assert {page: s for page, s in took.items() if s > 0.1} == {}
+
+
+def _seconds(client, path):
+    start = process_time()
+    client.get(path)
+    return process_time() - start
