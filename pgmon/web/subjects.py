@@ -11,7 +11,7 @@ from pgmon.feature import Feature
 from pgmon.features.locks import BLOCKING
 from pgmon.features.replicas import REPLICAS
 from pgmon.features.statements import STATEMENTS
-from pgmon.web import activity, overview, queries, storage
+from pgmon.web import activity, overview, queries, storage, tables, words
 from pgmon.web.checks import Check
 from pgmon.web.panels import Panel
 from pgmon.web.view import View
@@ -19,6 +19,14 @@ from pgmon.web.view import View
 # What the overview borrows from other pages, before its own.
 BORROWED: Mapping[str, Sequence[Feature[Any, Any]]] = {"overview": (BLOCKING, REPLICAS, STATEMENTS)}
 WITHIN = ("statement_texts", "partition_ranges")  # shown within another panel
+
+
+def failing_first(view: View, panel: Panel) -> Panel:
+    """Show what could not be read before what could."""
+    readings = [replace(r, rows=sorted(r.rows, key=lambda row: row.status == "ok")) for r in panel.readings]
+    table = tables.table(view, panel.feature, readings, words.ORDER[panel.id])
+    return panel.showing("table", table=table)
+
 
 BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("overview", "blocking"): activity.roots,
@@ -29,6 +37,7 @@ BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("activity", "connections_by_state"): activity.by_state,
     ("activity", "sessions"): activity.sessions,
     ("queries", "statements"): queries.top,
+    ("status", "checks"): failing_first,
     ("storage", "sizes"): storage.growth,
     ("partitions", "partitions"): storage.strips,
 }

@@ -124,9 +124,14 @@ class Field:
         return self.column.role == "label" or self.name == "pid"
 
     @property
+    def is_flag(self) -> bool:
+        """Whether it is a yes or a no that Prometheus has as a number."""
+        return self.column.help.startswith(("1 when ", "1 while ", "1 for ", "1 on ", "1, "))
+
+    @property
     def is_limited(self) -> bool:
         """Whether there is a limit that can be drawn: not where everything above 0 is too much."""
-        return self.limits is not None and self.limits.track > 0
+        return self.limits is not None and self.limits.track > 0 and not self.is_flag
 
     @property
     def is_drawn(self) -> bool:
@@ -144,7 +149,7 @@ class Field:
     @property
     def unit(self) -> str:
         """The unit; a metric that is called a percentage or a timestamp is one."""
-        named = {"_pct": "percent", "_timestamp_seconds": "timestamp"}
+        named = {"_pct": "percent", "_timestamp_seconds": "timestamp", "_start_time_seconds": "timestamp"}
         return next((unit for part, unit in named.items() if part in self.column.metric), self.column.unit)
 
     @property
@@ -190,9 +195,9 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
     found = _arranged(shown_fields(feature, judge.limits), order)
     rows = _sorted(view, feature, _filtered(view, [(r.db, row) for r in readings for row in r.rows]))
     width = len(order) if order else WIDE
-    narrow = len(found) > width + 1 and view.asked.get("wide") != feature.name
+    narrow = len(found) > (width if order else width + 1) and view.asked.get("wide") != feature.name
     visible = _compared(found[:width] if narrow else found, [row for _, row in rows], feature.name)
-    several = len(readings) > 1 and not any(f.name == "db" for f in found)
+    several = len(readings) > 1 and not any(f.name in ("db", "database") for f in found)
     limit = MANY if view.asked.get("n") == feature.name else FEW
     return Table(
         heads=[head for place, f in enumerate(visible) for head in _heads(view, feature, f, several and place == 0)],
@@ -277,7 +282,7 @@ def _heads(view: View, feature: Feature[Any, Any], f: Field, several: bool) -> l
     by, ascending = sorting(view, feature)
     now = f.name == by
     link = view.link(sort=f"{feature.name}.{f.name}", dir="desc" if (now and ascending) or not now else "asc")
-    kind = "n" if _is_number(feature, f.name) else ""
+    kind = "n" if _is_number(feature, f.name) and not f.is_flag else ""
     head = Head(f.words, f.column.help, kind, link, ("ascending" if ascending else "descending") if now else None)
     bar = (
         Head(f.limits.words, kind="g")
@@ -327,8 +332,8 @@ def _cell(view: View, f: Field, value: Any) -> Cell:
     """Return a value by what it is: yes or no, a number, SQL, a name, a text."""
     if value is None:
         return Cell(Markup(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
-    if isinstance(value, bool):
-        return Cell(Markup("yes" if value else "no"))
+    if isinstance(value, bool) or (f.is_flag and value in (0, 1)):
+        return Cell(Markup("yes" if value else "no"), title=str(int(value)))
     if f.name in ("queryid", "alert") or f.name.endswith("pid"):
         return Cell(linked(view, f.name, value), "id")
     if f.name == "oid":
