@@ -133,7 +133,7 @@ def roots(view: View, panel: Panel) -> Panel:
         )
         for b in made.given["roots"]
     ]
-    return made.showing("table", narrow=True, table=tables.Table(heads, lines, len(lines))) if lines else panel
+    return made.showing("table", narrow=True, table=tables.Table(heads, lines, len(lines)))
 
 
 def by_state(view: View, panel: Panel) -> Panel:

@@ -193,7 +193,8 @@ def table(view: View, feature: Feature[Any, Any], readings: Sequence[Reading], o
     """
     judge = view.judge(feature)
     found = _arranged(shown_fields(feature, judge.limits), order)
-    rows = _sorted(view, feature, _filtered(view, [(r.db, row) for r in readings for row in r.rows]))
+    rows = _filtered(view, [(r.db, row) for r in readings for row in r.rows])
+    rows = _sorted(view, feature, _failing_first(judge, rows, merge=len(readings) > 1))
     width = len(order) if order else WIDE
     narrow = len(found) > (width if order else width + 1) and view.asked.get("wide") != feature.name
     visible = _compared(found[:width] if narrow else found, [row for _, row in rows], feature.name)
@@ -262,6 +263,19 @@ def sorting(view: View, feature: Feature[Any, Any]) -> tuple[str, bool]:
         if name == feature.name and field in columns(feature.row)
         else ("", False)
     )
+
+
+def _failing_first(judge: Judge, rows: list[tuple[str, Any]], merge: bool) -> list[tuple[str, Any]]:
+    """Return the rows that break a limit first; those of several databases by what they are judged or drawn by."""
+    name, limits = next(iter(judge.limits.items()), (DRAWN.get(judge.feature.name), None))
+
+    def rank(pair: tuple[str, Any]) -> tuple[int, float]:
+        states = judge.states(pair[1]).values()
+        grave = 0 if "crit" in states else 1 if states else 2
+        value = getattr(pair[1], name) if name and merge else None
+        return grave, 0.0 if value is None else -limits.nearness(value) if limits else -float(value)
+
+    return sorted(rows, key=rank)
 
 
 def _sorted(view: View, feature: Feature[Any, Any], rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

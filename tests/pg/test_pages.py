@@ -377,3 +377,28 @@ def _seconds(client, path):
     start = process_time()
     client.get(path)
     return process_time() - start
+
+
+# --- what comes first -------------------------------------------------------------------------------------------------
+
+
+@newest
+def test_a_row_that_breaks_a_limit_comes_first(server):
+    limits = {"ALERTS_DEAD_TUPLES_PCT": "1", "ALERTS_DEAD_TUPLES_MIN": "10"}
+    with reading_agent(server.dsn("monitor"), **limits) as agent:
+        tree = parsed(create_app(landed(agent)).test_client().get("/autovacuum"))
+    first = sections(tree)["tuples"].find(f".//{XHTML}tbody/{XHTML}tr")
+
+    assert (text_of(first[0]), first.get("class")) == ("public.churned", "warn")
+
+
+@newest
+def test_a_check_that_fails_says_what_to_run_and_links_to_its_rows(server):
+    limits = {"ALERTS_DEAD_TUPLES_PCT": "1", "ALERTS_DEAD_TUPLES_MIN": "10"}
+    with reading_agent(server.dsn("monitor"), **limits) as agent:
+        tree = parsed(create_app(landed(agent)).test_client().get("/"))
+    check = next(li for li in tree.iter(f"{XHTML}li") if li.get("id") == "check-DeadTuples")
+
+    assert "public.churned" in text_of(check.find(f".//{XHTML}span[@class='say']"))
+    assert "public" in "".join(text_of(code) for code in check.iter(f"{XHTML}code"))
+    assert "autovacuum#tuples" in [a.get("href") for a in check.iter(f"{XHTML}a")]
