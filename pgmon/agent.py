@@ -22,6 +22,7 @@ from pgmon.exposition import Exposition, TierCollector
 from pgmon.feature import Feature, Tier
 from pgmon.features import FEATURES
 from pgmon.guard import ADVICE, JUDGED, TIME, Guard
+from pgmon.history import History
 from pgmon.notify import Notifier
 from pgmon.notify.notification import Place
 from pgmon.own import Own
@@ -56,6 +57,7 @@ class Agent:
             self.clock.monotonic,
             config.canary_table,
         )
+        self.history = History(self.cadences)
         self.guard = Guard(
             self.door,
             self._refresher(Tier.HOURLY, JUDGED, self.door, replace(self.cadences[Tier.HOURLY], budget=TIME)),
@@ -92,7 +94,7 @@ class Agent:
 
     def _cache(self, tier: Tier) -> Cache[Snapshot]:
         cadence, features = self.cadences[tier], [f for f in self.features if f.tier is tier]
-        heard: list[Callable[[Snapshot], None]] = [Changes(tier)]
+        heard: list[Callable[[Snapshot], None]] = [Changes(tier), self.history]
         if tier is Tier.HOT_PATH:
             heard.append(self.incarnations)
         if tier is Tier.HOURLY:

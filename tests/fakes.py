@@ -41,6 +41,19 @@ class ShiftedTime:
         return Clock(self, lambda: time.time() + self.ahead)
 
 
+class HaltingTime(ShiftedTime):
+    """Real time that can be halted: from then on nothing is due, and ages stay."""
+
+    halted: float | None = None
+
+    def __call__(self) -> float:
+        return super().__call__() if self.halted is None else self.halted
+
+    def halt(self) -> None:
+        """Let it stand still."""
+        self.halted = self()
+
+
 def inline(work: Callable[[], None]) -> None:
     """Spawn a flight in the caller's own thread."""
     work()

@@ -26,6 +26,13 @@ def agent(dsn: str, clock: Clock | None = None, **environ: str) -> Iterator[Agen
             rest()
 
 
+def landed(agent: Agent) -> Agent:
+    """Let every tier land; return the agent."""
+    for cache in agent.caches.values():
+        cache.read(wait=30)
+    return agent
+
+
 def rest(patience: float = 10.0) -> None:
     """Wait until no refresh is under way."""
     deadline = time.monotonic() + patience

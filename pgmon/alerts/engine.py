@@ -95,9 +95,9 @@ class Engine:
         self, features: Sequence[Feature[Any, Any]], config: Config, home: Callable[[], str], clock: Clock
     ) -> None:
         self._features, self._config, self._home, self._clock = features, config, home, clock
-        self._catalogue = list(in_force(features, config.alerts))
+        self.catalogue = dict(in_force(features, config.alerts))
         self._thresholds: Mapping[str, float] = config.alerts.model_dump()
-        self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature, _ in self._catalogue}
+        self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature in self.catalogue}
         self._seen: set[tuple[str, str]] = set()  # feature and database of which there was a good reading
         self.alerts: Mapping[Key, Alert] = {}
         self.history: Sequence[Alert] = ()  # what fired, the oldest first
@@ -105,7 +105,7 @@ class Engine:
     def evaluate(self, snapshots: Snapshots) -> None:
         """Judge what is known now."""
         now, before = self._clock.monotonic(), self.alerts
-        for feature, rules in self._catalogue:
+        for feature, rules in self.catalogue.items():
             look = Look(feature, snapshots.get(feature.tier), now, self._max_stale(feature.tier))
             self._cases[feature] = dict(self._judged(rules, look, self._cases[feature]))
             self._seen |= {(feature.name, db) for db in look.known}
@@ -134,11 +134,15 @@ class Engine:
         for rule in rules:
             key = rule.name, reading.db, labels_of(feature, row)
             severities = [s for s in rule.severities if rule.holds(row, s, self._thresholds)]
-            if severities and not any(self._overlooks(i, rule, key, row) for i in self._config.alerts.ignore):
+            if severities and not self.overlooks(rule, key, row):
                 yield from ((rule, severity, key) for severity in severities)
 
-    def _overlooks(self, ignore: Ignore, rule: Rule, key: Key, row: Any) -> bool:
-        """Tell whether `alerts.ignore` covers a row: all that it says must fit."""
+    def overlooks(self, rule: Rule, key: Key, row: Any) -> bool:
+        """Tell whether `alerts.ignore` covers a row."""
+        return any(self._fits(ignore, rule, key, row) for ignore in self._config.alerts.ignore)
+
+    def _fits(self, ignore: Ignore, rule: Rule, key: Key, row: Any) -> bool:
+        """Tell whether all that an entry of `alerts.ignore` says is true of a row."""
         if ignore.alert != rule.name or (ignore.until and self._clock.wall() >= ignore.until.timestamp()):
             return False
         patterns = (

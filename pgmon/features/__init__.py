@@ -39,7 +39,7 @@ from pgmon.features.own import (
     SERVER_INFO,
     UP,
 )
-from pgmon.features.partitions import PARTITIONS
+from pgmon.features.partitions import PARTITION_RANGES, PARTITIONS
 from pgmon.features.prepared import PREPARED
 from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
@@ -102,6 +102,7 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     INDEXES,
     INDEX_VERDICTS,
     PARTITIONS,
+    PARTITION_RANGES,
     WRAPAROUND,
     WRAPAROUND_LIMITS,
     FREEZE,

@@ -15,6 +15,7 @@ from pgmon.rates import sticky
 from pgmon.rule import Over, Rule, Under
 
 DAY = 86400.0
+TABLES, LATEST = 10, 120  # whose ranges are shown, and how many of each
 STRATEGIES = {"r": "range", "l": "list", "h": "hash"}
 
 
@@ -88,15 +89,32 @@ class Partitioned:
     fallen: int | None = kept("Rows in DEFAULT partitions of ranges.")
 
 
+@row
+class PartitionRange:
+    """The ranges of times or numbers that partitions cover, of the tables that run out first, the latest of each."""
+
+    relation: str = detail("Partitioned table, as schema.name.")
+    kind: str = detail("times, as seconds since 1970, or numbers.")
+    start: float | None = detail("Where it begins; absent for MINVALUE.")
+    end: float | None = detail("Where it ends; absent for MAXVALUE.")
+    live: int = detail("Estimated rows.")
+    now: float = detail("Server time, seconds since 1970.")
+
+
 def partitions(now: Sequence[Table], before: Before[Table, Partitioned] | None, config: Config) -> list[Partitioned]:
     """Return the roots, those first that run out first; who is among them stays for a while."""
-    below: dict[int, list[Table]] = defaultdict(list)
-    for table in now:
-        below[table.parent].append(table)
+    below = _by_parent(now)
     prior = {p.relation: p for p in before.rows} if before else {}
     rows = [_judged(t, below, prior.get(t.relation), config) for t in below[0] if not _is_ignored(t, config)]
     orders = (lambda p: -math.inf if p.runway_widths is None else -p.runway_widths, lambda p: p.live)
     return sticky(rows, lambda p: p.relation, orders, prior, config.limits.top_relations, _is_troubled)
+
+
+def _by_parent(now: Sequence[Table]) -> Mapping[int, list[Table]]:
+    below: dict[int, list[Table]] = defaultdict(list)
+    for table in now:
+        below[table.parent].append(table)
+    return below
 
 
 def _is_ignored(root: Table, config: Config) -> bool:
@@ -173,6 +191,23 @@ def _overdue(age: float | None, allowed: float | None) -> float | None:
     return None if age is None or allowed is None else max(age - allowed, 0.0)
 
 
+def ranges(now: Sequence[Table], before: Before[Table, PartitionRange] | None, config: Config) -> list[PartitionRange]:
+    """Return the latest ranges of the tables that run out first."""
+    below = _by_parent(now)
+    roots = {t.relation: t for t in below[0]}
+    layouts = [(roots[p.relation], _layout(roots[p.relation], below)) for p in partitions(now, None, config)[:TABLES]]
+    return [
+        PartitionRange(root.relation, layout.kind, _finite(span.start), _finite(span.end), span.part.rows, root.now)
+        for root, layout in layouts
+        if layout.kind
+        for span in layout.spans[-LATEST:]
+    ]
+
+
+def _finite(place: float) -> float | None:
+    return None if math.isinf(place) else place
+
+
 ENDS = "{relation}: new rows have a partition for {runway_seconds:duration} more"
 RULES = (
     Rule("PartitionRunway", (Under("runway_widths", "partition_ahead_widths"),), 600.0, ENDS),
@@ -199,4 +234,14 @@ RULES = (
 
 PARTITIONS = Feature(
     "partitions", Tier.STORAGE, Table, Partitioned, partitions, scope=Scope.DATABASE, panel="partitions", rules=RULES
+)
+PARTITION_RANGES = Feature(
+    "partition_ranges",
+    Tier.STORAGE,
+    Table,
+    PartitionRange,
+    ranges,
+    scope=Scope.DATABASE,
+    of=PARTITIONS,
+    panel="partitions",
 )

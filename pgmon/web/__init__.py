@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 
 from pgmon import __version__
 from pgmon.agent import Agent
-from pgmon.web import health, metrics, pages
-
-HERE = Path(__file__).parent.parent
-
-
-def folder(name: str) -> str:
-    """Return where templates or static files lie: in the package when installed, beside it in a checkout."""
-    return str(next(path for path in (HERE / name, HERE.parent / name) if path.is_dir()))
+from pgmon.web import api, assets, health, highlight, metrics, pages, safety, units, words
 
 
 def create_app(agent: Agent) -> Flask:
-    """Return the application that serves an agent."""
-    app = Flask("pgmon", template_folder=folder("templates"), static_folder=folder("static"))
+    """Return the application that serves an agent. Raises StartError when nobody could log in."""
+    app = Flask("pgmon", template_folder=assets.folder("templates"), static_folder=None)
     app.extensions["pgmon"] = agent
-    app.jinja_env.globals.update(version=__version__, cluster=agent.config.cluster)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.autoescape = True
+    app.jinja_env.globals.update(version=__version__, cluster=agent.config.cluster, asset=assets.url)
+    app.jinja_env.filters.update(
+        sql=highlight.sql,
+        lede=pages.lede,
+        prose=words.prose,
+        panel_title=words.title,
+        age=units.age,
+        duration=units.duration,
+    )
     app.json.sort_keys = False  # type: ignore[attr-defined] # the order of the columns is meant
-    for blueprint in (metrics.blueprint, health.blueprint, pages.blueprint):
+    safety.protect(app, agent.config.http)
+    app.register_error_handler(HTTPException, pages.fault)
+    for blueprint in (metrics.blueprint, health.blueprint, assets.blueprint, api.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
     return app

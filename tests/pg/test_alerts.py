@@ -225,7 +225,7 @@ def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
 
     assert value(samples, "pgmon_notifications_failed_total", channel="slack") == 1
     assert value(samples, "pgmon_alerts", alert="ConnectionSaturation", state="firing", severity="warning") == 1
-    rows = {part["feature"]: part["data"] for part in page["parts"]}
+    rows = {name: panel["data"] for name, panel in page["panels"].items()}
     assert [row["result"] for row in rows["notifications"]] == ["HTTP 404"]
     assert [(row["alert"], row["state"]) for row in rows["alerts"]] == [
         ("ConnectionSaturation", "firing"),

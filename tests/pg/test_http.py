@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from html.parser import HTMLParser
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -11,11 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import running
 import servers
-from fakes import ShiftedTime
+from fakes import HaltingTime
 from pgmon.agent import TIERS
 from pgmon.exposition import sanitised
 from pgmon.feature import Tier
-from pgmon.web import create_app, pages, panels
+from pgmon.web import create_app
+from reading import landed
 
 
 def on(*majors):
@@ -26,25 +26,6 @@ def on(*majors):
 newest, each_end = on(servers.NEWEST), on(12, servers.NEWEST)
 
 DEAD = "postgresql://monitor@127.0.0.1:1/postgres"
-
-
-class HaltingTime(ShiftedTime):
-    """Real time that can be halted: from then on nothing is due, and ages stay."""
-
-    halted = None
-
-    def __call__(self):
-        return super().__call__() if self.halted is None else self.halted
-
-    def halt(self):
-        self.halted = self()
-
-
-def landed(agent):
-    """Let every tier land; return the agent."""
-    for tier in TIERS:
-        agent.caches[tier].read(wait=30)
-    return agent
 
 
 @pytest.fixture(scope="module")
@@ -243,106 +224,7 @@ def test_without_a_server_the_metrics_say_so(lonely):
     assert running.value(running.parsed(answer.text), "pg_up") == 0
 
 
-# --- pages ------------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """What a page shows: each section's state, cells and statement; of a number the exact one in its title."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.sections, self._into = [], None
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self._into = tag if tag in ("td", "code") and "title" not in given else None
-        if tag == "section":
-            self.sections.append({"state": given["data-state"], "cells": [], "sql": ""})
-        elif tag == "td":
-            self.sections[-1]["cells"].append(given.get("title", ""))
-
-    def handle_endtag(self, tag):
-        self._into = None
-
-    def handle_data(self, data):
-        if self._into == "td":
-            self.sections[-1]["cells"][-1] += data
-        elif self._into == "code":
-            self.sections[-1]["sql"] += data
-
-
-def shown(value):
-    return "–" if value is None else str(value)
-
-
-def as_section(part):
-    """Return what a page should show of a part of the API's answer."""
-    cells = [shown(row[column["name"]]) for row in part["data"] for column in part["columns"]]
-    return {"state": part["status"], "cells": cells, "sql": part["sql"]}
-
-
-@each_end
-def test_every_page_shows_what_its_json_twin_says(client, watching):
-    for name in panels.names(watching):
-        page, twin = client.get(f"/{name}"), client.get(f"/api/v1/{pages.TWINS.get(name, name)}")
-
-        assert (page.status_code, twin.status_code) == (200, 200)
-        assert Page(page.text).sections == [as_section(part) for part in twin.json["parts"]], name
-
-
-@newest
-def test_every_page_is_linked_from_the_first(client, watching):
-    text = client.get("/").text
-
-    assert not [name for name in (*panels.names(watching), "metrics") if f'href="/{name}"' not in text]
-
-
-@newest
-def test_a_page_has_its_stylesheet(client):
-    assert 'href="/static/pgmon.css"' in client.get("/").text
-    with client.get("/static/pgmon.css") as answer:
-        assert (answer.status_code, answer.mimetype) == (200, "text/css")
-
-
-@newest
-@pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/v1/queries", "/static/nothing", "/../setup.cfg"])
-def test_what_is_not_there_is_not_found(client, path):
-    assert client.get(path).status_code == 404
-
-
-def test_without_a_server_the_pages_say_why(lonely):
-    answer = lonely.get("/activity")
-
-    assert answer.status_code == 200
-    assert {section["state"] for section in Page(answer.text).sections} <= {"loading", "unreachable"}
-
-
-def statements(agent):
-    """Return every statement that a page shows."""
-    return {part["sql"] for name in panels.names(agent) for part in panels.panel(agent, name) if part["sql"]}
-
-
-def test_the_statement_shown_is_the_statement_sent(fresh_server):
-    server = fresh_server(settings={"log_statement": "all"})
-    with running.agent(server.dsn("monitor")) as agent:
-        shown = statements(landed(agent))
-    logged = server.log().replace("\n\t", "\n")  # PostgreSQL indents the lines of an entry
-
-    assert len(shown) > 8
-    assert [sql for sql in shown if f"statement: {sql}\n" not in logged] == []
-
-
 # --- hostile names ----------------------------------------------------------------------------------------------------
-
-
-@newest
-def test_a_hostile_table_name_is_text_on_a_page(client):
-    text = client.get("/autovacuum").text
-
-    assert "<b>é" in servers.HOSTILE_NAME
-    assert "<b>é" not in text
-    assert f"public.{servers.HOSTILE_NAME}" in Page(text).sections[0]["cells"]
 
 
 @newest

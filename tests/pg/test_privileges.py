@@ -558,12 +558,14 @@ def test_page_metric_and_guard_know_the_same_findings(guarded):
     with reading.agent(guarded.server.dsn("agent", "guarded"), **lenient) as agent:
         reading.refreshed(agent, Tier.HOURLY)
         client = create_app(agent).test_client()
-        parts = client.get("/api/v1/status").json["parts"]
+        panels = client.get("/api/v1/status").json["panels"]
         page = client.get("/status").text
         counted = reading.samples(agent)["pgmon_privilege_findings"]
         health = client.get("/healthz").json
 
-    shown = [row for part in parts if part["feature"] in ("privileges", "grants") for row in part["data"]]
+    shown = [
+        {name: row[name] for name in columns(Finding)} for id in ("privileges", "grants") for row in panels[id]["data"]
+    ]
     known = [{name: getattr(f, name) for name in columns(Finding)} for f in agent.guard.findings]
     assert sorted(map(str, shown)) == sorted(map(str, known))
     assert counted[("severity", "refuse"),] == 1

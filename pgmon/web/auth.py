@@ -1,0 +1,96 @@
+"""Who may look: users with bcrypt hashes, and bearer tokens. Where neither is configured, everybody."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import importlib
+import secrets
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgmon.config import Auth
+from pgmon.errors import StartError
+
+REMEMBERED = 1000  # logins that worked; a bcrypt hash takes a quarter of a second
+NOBODY = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"  # hashed with for an unknown user
+
+Check = Callable[[bytes, bytes], bool]
+
+
+@dataclass(slots=True)
+class Logins:
+    """The users and tokens there are."""
+
+    users: Mapping[str, str] = field(default_factory=dict)
+    tokens: Collection[bytes] = ()
+    check: Check = hmac.compare_digest
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _worked: set[bytes] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, auth: Auth) -> Logins:
+        """Return what the configuration says. Raises StartError when it cannot be used."""
+        users = {name: secret.get_secret_value() for name, secret in auth.basic_auth_users.items()}
+        tokens = _tokens(auth.bearer_tokens_file) if auth.bearer_tokens_file else ()
+        return cls(users, tokens, _bcrypt() if users else hmac.compare_digest)
+
+    @property
+    def challenge(self) -> str:
+        """What a client is told to send."""
+        basic = ['Basic realm="pgmon", charset="UTF-8"'] if self.users else []
+        return ", ".join([*basic, *(['Bearer realm="pgmon"'] if self.tokens else [])])
+
+    def admit(self, authorization: str) -> bool:
+        """Tell whether who sent this header may look."""
+        if not self.users and not self.tokens:
+            return True
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            digest = _digest(given.strip().encode())
+            return any([hmac.compare_digest(digest, token) for token in self.tokens])  # all of them: no timing
+        return scheme.lower() == "basic" and bool(self.users) and self._is_user(given)
+
+    def _is_user(self, given: str) -> bool:
+        try:
+            name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        mark = hmac.digest(self._key, given.encode(), "sha256")
+        if mark in self._worked:
+            return True
+        with self._lock:  # one at a time: guesses must not keep every thread busy
+            works = self.check(password.encode()[:72], self.users.get(name, NOBODY).encode()) and name in self.users
+        if works and len(self._worked) < REMEMBERED:
+            self._worked.add(mark)
+        return works
+
+
+def _bcrypt() -> Check:
+    try:
+        check: Check = importlib.import_module("bcrypt").checkpw
+    except ImportError as exc:
+        raise StartError("http.auth.basic_auth_users needs bcrypt: pip install 'pgmon[auth]'") from exc
+    return check
+
+
+def _tokens(path: str) -> list[bytes]:
+    """Return the digests of the tokens in a file, one a line. Raises StartError."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        raise StartError(f"cannot read http.auth.bearer_tokens_file: {reason}") from exc
+    found = [_digest(line.strip().encode()) for line in lines if line.strip()]
+    if not found:
+        raise StartError("http.auth.bearer_tokens_file holds no token: one a line")
+    return found
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

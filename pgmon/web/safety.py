@@ -1,0 +1,88 @@
+"""What every answer carries, and who is not answered: foreign hosts, and who has not logged in."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from pgmon.config import Http
+from pgmon.web.auth import Logins
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "X-Frame-Options": "DENY",
+}
+ANY_HOST = ("/livez", "/metrics")  # a scraper or a probe may come by any name: no browser shows what they say
+OPEN = ("/livez",)
+
+
+def host_of(header: str) -> str:
+    """Return the host of a Host header without its port.
+
+    >>> host_of("pgmon:8181"), host_of("[::1]:8181"), host_of("::1")
+    ('pgmon', '::1', '::1')
+    """
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower().rstrip(".") if header.count(":") == 1 else header.lower().rstrip(".")
+
+
+def is_known(host: str, names: Collection[str]) -> bool:
+    """Tell whether a host is an address, or one of the names (`.suffix` is every name that ends so).
+
+    A page elsewhere can make a name of its own lead here (DNS rebinding), but no address.
+
+    >>> is_known("10.0.0.7", []), is_known("evil.example", ["pgmon"]), is_known("a.example.com", [".example.com"])
+    (True, False, True)
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return any(host == name or (name.startswith(".") and host.endswith(name)) for name in names)
+    return True
+
+
+def own_names(http: Http) -> list[str]:
+    """Return the names under which this server may be asked for."""
+    here = socket.gethostname().lower()
+    linked = urlsplit(http.external_url).hostname or ""
+    names = ["localhost", here, here.partition(".")[0], linked, *http.allowed_hosts]
+    return [name.lower() for name in names if name]
+
+
+def protect(app: Flask, http: Http) -> None:
+    """Refuse foreign hosts and who has not logged in; put the headers on every answer."""
+    names, logins = own_names(http), Logins.of(http.auth)
+
+    @app.before_request
+    def admit() -> Response | None:
+        if request.path not in ANY_HOST and not is_known(host_of(request.headers.get("Host", "localhost")), names):
+            return _refused("this name is not known to pgmon: add it to http.allowed_hosts", 400)
+        if request.path in OPEN or (request.path == "/metrics" and not http.auth.metrics):
+            return None
+        if not logins.admit(request.headers.get("Authorization", "")):
+            return _refused("log in", 401, **{"WWW-Authenticate": logins.challenge})
+        return None
+
+    app.after_request(_with_headers)
+
+
+def _refused(words: str, code: int, **headers: str) -> Response:
+    return Response(f"{words}\n", code, headers, mimetype="text/plain")
+
+
+def _with_headers(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
