@@ -19,6 +19,7 @@ from pgmon.feature import Feature, Params, Tier
 from pgmon.session import Backoff, Pool, Session, query_error
 from pgmon.sqlfiles import choose, fill, names, variants
 
+STOPPING = "pgmon is stopping"
 POLL = 0.05  # seconds between two looks at whether the pool's connect has failed
 
 
@@ -93,12 +94,12 @@ class Door:
         return sql, [feature.raw(*record) for record in records]
 
     def close(self) -> None:
-        """Close every session; what still runs is cancelled."""
+        """Close every session; what still runs is cancelled. A visit under way ends by itself, and is the last."""
+        self._pool.close(timeout=1)
         for session in (*self._parked, *([self._visitor] if self._visitor else ())):
             if session.asking:
                 session.give_up()
             session.close()
-        self._pool.close(timeout=1)
 
     def _query(self, db: str, tier: Tier, sql: str, deadline: float) -> tuple[shape.Described, list[tuple[Any, ...]]]:
         """Send one statement. A session that broke since its last answer is replaced, unseen; so is a conflict."""
@@ -136,7 +137,7 @@ class Door:
                 if self._now() >= deadline:
                     raise self._refusal() from None
             except PoolClosed:
-                raise QueryError(Kind.UNREACHABLE, "pgmon is stopping") from None
+                raise QueryError(Kind.UNREACHABLE, STOPPING) from None
 
     def _refusal(self) -> QueryError:
         if trouble := self.backoff.trouble:
@@ -166,6 +167,8 @@ class Door:
             return session
         if session:
             session.close()
+        if self._pool.closed:
+            raise QueryError(Kind.UNREACHABLE, STOPPING)
         timeout = max(2, min(self._connect_timeout, round(deadline - self._now())))
         self._visits += 1
         return Session.connect(self._dsn, dbname=db, connect_timeout=timeout)
@@ -177,6 +180,8 @@ class Door:
             self.kills += 1
             session.give_up()
         if session is self._visitor:
+            if self._pool.closed:
+                session.close()
             self._visiting.release()
         elif session.asking:
             with self._lock:

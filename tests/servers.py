@@ -435,13 +435,25 @@ CREATE TABLE reading (
     taken_at  timestamptz NOT NULL,
     value     float8
 ) PARTITION BY RANGE (taken_at);
-CREATE TABLE reading_2025 PARTITION OF reading FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
-CREATE TABLE reading_2026 PARTITION OF reading FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+DO $$
+DECLARE
+    this integer := extract(year FROM now());
+BEGIN
+    FOR year IN this - 1 .. this + 2 LOOP
+        EXECUTE format('CREATE TABLE reading_%s PARTITION OF reading FOR VALUES FROM (%L) TO (%L)',
+                       year, make_date(year, 1, 1), make_date(year + 1, 1, 1));
+    END LOOP;
+END
+$$;
 CREATE INDEX reading_taken_at ON reading (taken_at);
 INSERT INTO reading
-SELECT 1 + n % 100, timestamptz '2025-07-01' + n * interval '1 hour', n FROM generate_series(1, 10000) AS n;
+SELECT 1 + n % 100, date_trunc('year', now()) + (n - 4400) * interval '1 hour', n FROM generate_series(1, 10000) AS n;
 
 CREATE TABLE churned (id integer PRIMARY KEY, payload text) WITH (autovacuum_enabled = off);
+"""
+
+CHURN = """
+TRUNCATE churned;
 INSERT INTO churned SELECT n, repeat('x', 200) FROM generate_series(1, 5000) AS n;
 DELETE FROM churned WHERE id <= 2000;
 """
@@ -450,7 +462,8 @@ DELETE FROM churned WHERE id <= 2000;
 def prepare(server: Server) -> None:
     """Fill a running server: role monitor (pg_monitor only), database app with tables, pg_stat_statements.
 
-    `churned` has 2000 dead rows of 5000, `reading` has partitions 2025 and 2026, HOSTILE_NAME is a table of one row.
+    `churned` has 2000 dead rows of 5000, `reading` a partition for each year from the last to the one after the next,
+    and HOSTILE_NAME is a table of one row.
     """
     for dbname in ("template1", "postgres"):
         with server.connect(dbname=dbname) as connection:
@@ -463,6 +476,13 @@ def prepare(server: Server) -> None:
     with server.connect(dbname="app") as connection:
         connection.execute(TABLES)
         connection.execute(sql.SQL("CREATE TABLE {} AS SELECT 1 AS id").format(sql.Identifier(HOSTILE_NAME)))
+    churn(server)
+
+
+def churn(server: Server) -> None:
+    """Leave 2000 dead rows of 5000 in `churned`, whatever was there, and analyze everything."""
+    with server.connect(dbname="app") as connection:
+        connection.execute(CHURN)
     # What a session counts may come in after its own ANALYZE, and be counted twice.
     counted = "SELECT n_dead_tup FROM pg_catalog.pg_stat_user_tables WHERE relname = 'churned'"
     server.wait_for(counted, 2000, dbname="app")

@@ -79,7 +79,8 @@ class Watch:
 
     def __init__(self, dsn: str, make: type[Agent] = Agent, **environ: str) -> None:
         self.time = ShiftedTime()
-        environ = {"TIMEOUTS_CONNECT_TIMEOUT_S": "2"} | environ
+        # A test does not wait for a minute until the slow loops give up.
+        environ = {"TIMEOUTS_CONNECT_TIMEOUT_S": "2", "BUDGETS_STORAGE": "3s", "BUDGETS_HOURLY": "3s"} | environ
         self.agent = make(configured(dsn, **environ), self.time.clock())
         self._client = create_app(self.agent).test_client()
         self.slowest = 0.0

@@ -20,8 +20,9 @@ PAGE: Mapping[str, str] = {
 }
 
 
-def checked(allowed: Mapping[str, str] = {}) -> dict[str, str]:  # noqa: B006: never changed
+def checked(allowed: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the parameters of the request. One that is unknown, repeated or of a wrong form ends it with 400."""
+    allowed = allowed or {}
     found = {}
     for name, values in request.args.lists():
         if name not in allowed:

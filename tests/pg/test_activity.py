@@ -13,6 +13,7 @@ from fakes import ShiftedTime
 from pgmon.agent import Agent
 from pgmon.feature import Feature, Tier
 from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
+from pgmon.features.own import CANARY, SERVER, SERVER_INFO
 from pgmon.features.prepared import PREPARED
 from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.transactions import SESSIONS, TRANSACTIONS
@@ -216,8 +217,8 @@ def test_what_the_server_is_is_absent_when_it_was_not_seen_lately(server):
         reading.refreshed(agent, Tier.HOT_PATH)
         time.ahead += 61
 
-        samples = reading.samples(agent)
-    assert not {"pg_start_time_seconds", "pg_server_info", "pgmon_canary_seconds"} & samples.keys()
+        readings = agent.own.read().readings
+    assert [readings[feature.name, ""].rows for feature in (SERVER, SERVER_INFO, CANARY)] == [[], [], []]
 
 
 @pytest.mark.pg(">= 18")

@@ -406,7 +406,8 @@ def test_a_program_that_cannot_run_is_told(folder):
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
-WITHOUT = {"replicas", "sync_states"}  # features that show something only when there is a standby
+# What shows something only when there is a standby, or after a second reading of the slowest loop.
+WITHOUT = {"replicas", "sync_states", "wraparound_limits"}
 SECOND = {"pg_tps", "pg_qps", "pg_query_latency_seconds_p95"}  # what needs a second reading
 LATE = {"pg_table_last_autovacuum_seconds"}  # what needs autovacuum to have come
 SHOWN = [f for f in FEATURES if f.tier is not Tier.AGENT and f.role is not Role.STANDBY and f.name not in WITHOUT]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 
 import reading
 import running
+import servers
 from conftest import require
 from fakes import ShiftedTime
 from pgmon.agent import Agent
@@ -51,6 +53,7 @@ def read(agent: Agent, time: ShiftedTime, after: float = 600.0) -> Snapshot:
 @pytest.fixture(scope="module")
 def exposed(server: Server) -> running.Samples:
     """Return what is exposed after two rounds of the ten-minute loop."""
+    servers.churn(server)  # a vacuum against wraparound may have come, for the sake of another test
     with storage(server, "app") as (agent, time):
         read(agent, time)
         read(agent, time)
@@ -87,7 +90,7 @@ def test_a_size_has_its_kind_and_leaves_indexes_out(server, exposed):
 def test_a_partitioned_table_is_as_large_as_its_partitions(exposed):
     partitions = [
         value(exposed, "pg_relation_size_bytes", relation=f"public.reading_{year}", relkind="r")
-        for year in (2025, 2026)
+        for year in range(date.today().year - 1, date.today().year + 3)
     ]
 
     assert value(exposed, "pg_partitioned_size_bytes", relation="public.reading") == sum(partitions)
@@ -106,7 +109,7 @@ def test_indexes_have_sizes_and_scans(exposed):
 
 
 def test_partitions_are_counted(exposed):
-    assert value(exposed, "pg_partitions", relation="public.reading") == 2
+    assert value(exposed, "pg_partitions", relation="public.reading") == 4
 
 
 def test_a_hostile_name_is_a_label_like_any_other(exposed):
@@ -340,7 +343,7 @@ def test_what_is_locked_and_was_never_measured_is_estimated(server):
         found = how(agent, SIZES, "relation")
 
     assert {name for name, (mark, _) in found.items() if mark == "estimated"} == LOCKED
-    assert all(size > 0 for _, size in found.values())
+    assert all(found[name][1] > 0 for name in LOCKED)
 
 
 def test_the_indexes_of_what_is_locked_are_marked_and_as_large_as_they_were(server):
