@@ -61,7 +61,7 @@ FULL = {
     "how": "How known",
 }
 SUFFIXES = ("_seconds", "_bytes", "_ratio")
-KINDS = {"seconds": "time", "bytes": "size", "ratio": "share", "": "count"}
+KINDS = {"seconds": "time", "bytes": "size", "ratio": "share"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,11 @@ class Field:
         if self.name in FULL:
             return FULL[self.name]
         words = " ".join(NAMES.get(word, word) for word in (stem or self.name).split("_"))
-        return words[:1].upper() + words[1:] + (f", {KINDS.get(self.unit, self.unit)}" if self.shared else "")
+        return (
+            words[:1].upper()
+            + words[1:]
+            + (f", {KINDS.get(self.unit, self.unit)}" if self.shared and self.unit else "")
+        )
 
 
 def shown_fields(feature: Feature[Any, Any], limits: Mapping[str, Limits]) -> list[Field]:

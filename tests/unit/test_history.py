@@ -55,6 +55,6 @@ def test_of_other_features_nothing_is_kept(history):
 def test_what_was_not_read_is_a_hole():
     points = [(0, 1.0), (15, 1.0), (60, 2.0), (75, 2.0)]
 
-    assert drawn(points, 76, 15) == [1.0, 1.0, None, None, 2.0, 2.0]
+    assert drawn(points, 76, 15) == [1.0, 1.0, 1.0, None, 2.0, 2.0]
     assert drawn(points, 150, 15)[-1] is None  # nothing came since
     assert drawn([], 76, 15) == drawn([(0, None)], 76, 15) == []
