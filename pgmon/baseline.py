@@ -13,6 +13,7 @@ from pgmon.rates import Trail, followed, grown
 
 HOUR, DAY, WEEK = 3600.0, 86400.0, 7 * 86400.0
 LAG = 2 * HOUR
+AROUND = (-2, -1, 0, 1)  # hours that count as the same time of the day: those of the last two hours, and the next
 LEAST = 1.0  # per second: a rate that never was anything else than 0 deviates by 0
 
 
@@ -57,7 +58,7 @@ class Baseline:
         )
 
     def deviations(self, window: float) -> float | None:
-        """Return by how many σ the rate is above the mean, or above the peak of this hour of the day, give or take one.
+        """Return by how many σ the rate is above the mean, or above the peaks around this hour of the day.
 
         None while less than a day is learned.
         """
@@ -65,7 +66,7 @@ class Baseline:
         if rate is None or self.learned < DAY:
             return None
         hour = int(self.trail[-1][0] % DAY // HOUR)
-        expected = max(self.mean, *(self.peaks[(hour + near) % 24] for near in (-1, 0, 1)))
+        expected = max(self.mean, *(self.peaks[(hour + near) % 24] for near in AROUND))
         return (rate - expected) / max(math.sqrt(self.variance), LEAST)
 
     def times_mean(self, window: float) -> float | None:
