@@ -23,7 +23,8 @@ class Baseline:
 
     trail: Trail = ()  # what was counted in the last window
     waiting: Trail = ()  # rates of the windows of the last two hours
-    learned: float = 0.0  # seconds
+    learned: float = 0.0  # seconds, until the latest window that is learned
+    windows: float = 0.0  # of them, a week at most
     mean: float = 0.0
     variance: float = 0.0
     peaks: tuple[float, ...] = (0.0,) * 24
@@ -46,12 +47,13 @@ class Baseline:
 
     def _learn(self, at: float, rate: float, window: float) -> Baseline:
         """Return the baseline with a window more; what is a week old has faded."""
-        n, hour = min(self.learned + window, WEEK) / window, int(at % DAY // HOUR)
+        n, hour = min(self.windows + 1, WEEK / window), int(at % DAY // HOUR)
         off = rate - self.mean
         peak = max(self.peaks[hour] * 0.5 ** (window / HOUR), rate)  # halved in a day, as each hour comes once a day
         return replace(
             self,
-            learned=n * window,
+            learned=at,
+            windows=n,
             mean=self.mean + off / n,
             variance=(1 - 1 / n) * (self.variance + off * off / n),
             peaks=(*self.peaks[:hour], peak, *self.peaks[hour + 1 :]),

@@ -11,7 +11,7 @@ from pgmon.feature import Feature
 from pgmon.rule import Inhibition, Over, Rule
 
 # The first of these that is about a process explains the others that are about it, too: one incident, one page.
-ROOT_CAUSES = ("BlockedSessions", "IdleInTransaction", "LongTransaction", "LockQueue")
+ROOT_CAUSES = ("BlockedSessions", "IdleInTransaction", "TempSurge", "LongTransaction", "LockQueue", "XminHeld")
 OUR_OWN = ("LoopFailing", "LoopStale")
 
 NO_OVERRIDE = Override.model_validate({})

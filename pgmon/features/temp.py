@@ -48,8 +48,13 @@ class Temp:
     )
     times_mean: float | None = gauge("pg_temp_rate_times_mean", "The same rate as a multiple of the mean.")
     learned_seconds: float = gauge(
-        "pg_temp_rate_learned_seconds", "For how long it was learned what is usual, a week at most.", "seconds"
+        "pg_temp_rate_learned_seconds",
+        "For how long it was learned what is usual; what is a week old has faded.",
+        "seconds",
     )
+    pids: list[int] = detail("Process ids of those that have such files.")
+    written: int = kept("Bytes written since the first reading.")
+    mark: int = kept("The most that was counted so far.")
     baseline: Baseline = kept("What is usual.")
 
 
@@ -67,12 +72,27 @@ class Spill:
 
 
 def live(now: Sequence[Files], before: Before[Files, Temp] | None, config: Config) -> list[Temp]:
-    """Return the size of all, and how fast they grow: what is closed is counted only then."""
-    usual = before.rows[0].baseline if before else Baseline()
-    written = now[0].closed_bytes + now[0].all_bytes
-    usual = usual.followed(written, before.elapsed if before else 0.0, WINDOW)
-    rates = usual.rate(WINDOW), usual.deviations(WINDOW), usual.times_mean(WINDOW)
-    return [Temp(now[0].all_bytes, *rates, usual.learned, usual)]
+    """Return the size of all, and how fast they are written: what is closed is counted only then."""
+    f, last = now[0], before.rows[0] if before else None
+    counted = f.closed_bytes + f.all_bytes
+    # A file that was just closed may be gone and not yet counted: what is less than before is nothing new.
+    reset = before is None or f.closed_bytes < before.raw[0].closed_bytes
+    mark = counted if last is None or reset else max(counted, last.mark)
+    written = (last.written if last else 0) + (0 if last is None or reset else mark - last.mark)
+    usual = (last.baseline if last else Baseline()).followed(written, before.elapsed if before else 0.0, WINDOW)
+    return [
+        Temp(
+            live_bytes=f.all_bytes,
+            window_rate=usual.rate(WINDOW),
+            deviations=usual.deviations(WINDOW),
+            times_mean=usual.times_mean(WINDOW),
+            learned_seconds=usual.learned,
+            pids=[file.pid for file in now if file.pid is not None],
+            written=written,
+            mark=mark,
+            baseline=usual,
+        )
+    ]
 
 
 def spills(now: Sequence[Files], before: Before[Files, Spill] | None, config: Config) -> list[Spill]:
@@ -100,6 +120,7 @@ TEMP = Feature(
             hold=0,
             message="{window_rate:bytes} per second into temporary files, {times_mean:.0f} times as much as usual; "
             "{live_bytes:bytes} exist now",
+            pids=("pids",),
         ),
     ),
 )

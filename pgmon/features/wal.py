@@ -62,7 +62,9 @@ class Wal:
     )
     times_mean: float | None = gauge("pg_wal_rate_times_mean", "The same rate as a multiple of the mean.")
     learned_seconds: float = gauge(
-        "pg_wal_rate_learned_seconds", "For how long it was learned what is usual, a week at most.", "seconds"
+        "pg_wal_rate_learned_seconds",
+        "For how long it was learned what is usual; what is a week old has faded.",
+        "seconds",
     )
     baseline: Baseline = kept("What is usual.")
 

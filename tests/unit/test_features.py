@@ -461,7 +461,7 @@ def test_temporary_files_are_counted_once_whether_open_or_closed():
     def files(open_bytes: int, closed: int) -> list[temp.Files]:
         return [temp.Files(1, 1, open_bytes, open_bytes, closed, "", "", None, "")]
 
-    written = [files(0, 0), files(600, 0), files(0, 600), *[files(0, 600)] * 3]
+    written = [files(0, 0), files(600, 0), files(0, 0), files(0, 600), *[files(0, 600)] * 2]
     assert lived(temp.live, written)[0].window_rate == 2.0
 
 
