@@ -20,6 +20,7 @@ INHIBITIONS = (
     Inhibition("DatabaseUnreachable"),
     Inhibition("CannotLogIn"),
     *(Inhibition(by, ROOT_CAUSES[n + 1 :], same_process=True) for n, by in enumerate(ROOT_CAUSES[:-1])),
+    Inhibition("CommitsWaitingForStandby", ("ReplicaMissing", "ReplicationLag")),
     Inhibition("ConnectionSaturation", OUR_OWN),
     Inhibition("CoverageLost", OUR_OWN),
     Inhibition("PrivilegesGained", (*OUR_OWN, "CoverageLost")),

@@ -6,6 +6,7 @@ Time is pushed forward, the server's own is not: ages that the server tells are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -18,7 +19,7 @@ from pgmon.feature import Tier
 from pgmon.features import FEATURES
 from pgmon.incidents import INCIDENTS, cluster, relations, sessions
 from pgmon.incidents.scene import Incident, Scene
-from servers import Server
+from servers import Server, Standby
 
 DAY = 86400.0
 HALF_HOUR = 1800.0
@@ -148,3 +149,140 @@ def test_an_incident_makes_its_alert_fire_and_nothing_that_it_does_not_explain(d
     assert points_at(found[incident.alert], scene)
     assert len(told) == 1, told
     calms(duty, REMEMBERED.get(incident.alert, 0.0) + every + 600, max(step, 60))
+
+
+# --- what breaks servers ----------------------------------------------------------------------------------------------
+
+WAL = "SELECT pg_logical_emit_message(true, 'chaos', repeat('x', 1000))"
+BROKEN = {"ALERTS_REPL_WARN_S": "0.2", "ALERTS_ARCHIVE_READY_WARN_S": "0.01"}
+
+
+@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Standby]]:
+    """Return a primary, which archives, and its standby."""
+    settings = {"archive_mode": "on", "archive_command": "true"}
+    with Server(require(request.param), settings) as primary:
+        servers.prepare(primary)
+        with primary.standby() as standby:
+            yield primary, standby
+
+
+def told(duty: Duty, name: str, limit: float) -> list[str]:
+    """Return the messages until an alert fires, which it must within a limit, and four minutes after."""
+    heard = len(duty.payloads)
+    found = followed(duty, name, limit, 15)
+    assert set(found) == {name}
+    return duty.told(heard)
+
+
+def test_replay_that_is_paused_is_lag_for_the_primary(pair, httpserver):
+    primary, standby = pair
+    with on_duty(primary, httpserver, **BROKEN) as duty, standby.connect() as admin, primary.connect() as writer:
+        admin.execute("SELECT pg_wal_replay_pause()")
+        writer.execute(WAL)
+        duty.watch(60)
+        writer.execute("SELECT pg_sleep(0.3)")
+        heard = told(duty, "ReplicationLag", 60 + 60 + 15)
+        admin.execute("SELECT pg_wal_replay_resume()")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplicationLag"]
+
+
+def test_replay_that_is_paused_is_told_by_the_standby(pair, httpserver):
+    _, standby = pair
+    with on_duty(standby, httpserver) as duty, standby.connect() as admin:
+        admin.execute("SELECT pg_wal_replay_pause()")
+        heard = told(duty, "ReplayPaused", 600 + 60 + 15)
+        admin.execute("SELECT pg_wal_replay_resume()")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplayPaused"]
+
+
+def test_a_standby_that_is_gone_is_missed(pair, httpserver):
+    primary, standby = pair
+    with on_duty(primary, httpserver) as duty:
+        duty.watch(720, 60)
+        standby.stop()
+        heard = told(duty, "ReplicaMissing", 120 + 60 + 15)
+        standby.start()
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplicaMissing"]
+
+
+def test_commits_that_wait_for_a_synchronous_standby_are_told_and_the_standby_is_not(pair, httpserver):
+    primary, standby = pair
+    configured(primary, "synchronous_standby_names", standby.name)
+    with on_duty(primary, httpserver) as duty, closing(primary.connect(dbname="app")) as waiter:
+        duty.watch(720, 60)
+        standby.stop()
+        waiter.pgconn.send_query(b"CREATE TABLE waits ()")
+        waiter.pgconn.flush()
+        primary.wait_for(f"SELECT wait_event FROM pg_stat_activity WHERE pid = {waiter.info.backend_pid}", "SyncRep")
+        found, messages = followed(duty, "CommitsWaitingForStandby", 10 + 15 + 15, 15), duty.told(0)
+        configured(primary, "synchronous_standby_names", "")
+        standby.start()
+        calms(duty, 600, 60)
+    with primary.connect(dbname="app") as admin:
+        admin.execute("DROP TABLE waits")
+
+    assert set(found) == {"CommitsWaitingForStandby", "ReplicaMissing"}
+    assert messages == ["firing critical CommitsWaitingForStandby"]
+
+
+def configured(primary: Server, setting: str, value: str) -> None:
+    """Change a setting and return when it is in force."""
+    with primary.connect() as admin:
+        admin.execute("SET synchronous_commit = off")
+        admin.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+        admin.execute("SELECT pg_reload_conf()")
+    primary.wait_for(f"SHOW {setting}", value)
+
+
+def test_a_standby_that_receives_nothing_says_so(pair, httpserver):
+    primary, standby = pair
+    with on_duty(standby, httpserver) as duty:
+        primary.stop()
+        standby.wait_for("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'", 0)
+        heard = told(duty, "StandbyReceiverDown", 120 + 60 + 15)
+        primary.start()
+        standby.wait_for("SELECT status FROM pg_stat_wal_receiver", "streaming", timeout=30)
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning StandbyReceiverDown"]
+
+
+@pytest.mark.parametrize("major", [16, 18], ids="pg{}".format)  # before 13 no slot is lost
+def test_a_slot_whose_wal_was_removed_is_lost(fresh_server, httpserver, major):
+    sizes = {"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
+    server = fresh_server(major, sizes)
+    with on_duty(server, httpserver) as duty, server.connect() as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
+        for _ in range(6):
+            admin.execute(WAL)
+            admin.execute("SELECT pg_switch_wal()")
+        admin.execute("CHECKPOINT")
+        heard = told(duty, "SlotLost", 60 + 15)
+        admin.execute("SELECT pg_drop_replication_slot('forgotten')")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing critical SlotLost"]
+
+
+def test_wal_that_cannot_be_archived_is_told(pair, httpserver):
+    primary, _ = pair
+    with on_duty(primary, httpserver, **BROKEN) as duty, primary.connect() as admin:
+        configured(primary, "archive_command", "false")
+        for _ in range(2):
+            admin.execute(WAL)
+            admin.execute("SELECT pg_switch_wal()")
+        heard = told(duty, "ArchiveFailing", 300 + 60 + 15)
+        configured(primary, "archive_command", "true")
+        admin.execute(WAL)
+        admin.execute("SELECT pg_switch_wal()")
+        primary.wait_for("SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'", 0, timeout=70)
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ArchiveFailing"]
