@@ -49,7 +49,7 @@ class Baseline:
         """Return the baseline with a window more; what is a week old has faded."""
         n, hour = min(self.windows + 1, WEEK / window), int(at % DAY // HOUR)
         off = rate - self.mean
-        peak = max(self.peaks[hour] * 0.5 ** (window / HOUR), rate)  # halved in a day, as each hour comes once a day
+        peak = max(self.peaks[hour] * 0.5 ** (window / HOUR / 7), rate)  # halved in a week: an hour comes once a day
         return replace(
             self,
             learned=at,
