@@ -42,7 +42,26 @@ def recent(trail: Trail, at: float, value: float, window: float) -> Trail:
     """
     longer = (*trail, (at, value))
     older = [i for i, (then, _) in enumerate(longer) if at - then >= window]
-    return longer[older[-1] if older else 0 :][-SAMPLES:]
+    lately = longer[older[-1] if older else 0 :]
+    return lately if len(lately) <= SAMPLES else (*lately[:-1:2], lately[-1])  # thinner, and as long
+
+
+def followed(trail: Trail, elapsed: float, value: float, window: float) -> Trail:
+    """Return the trail with a value more, read so many seconds after the previous one; the first is at 0 s.
+
+    >>> followed(((0.0, 9),), 60.0, 7, 600.0)
+    ((0.0, 9), (60.0, 7))
+    """
+    return recent(trail, trail[-1][0] + elapsed if trail else 0.0, value, window)
+
+
+def increase(trail: Trail) -> float:
+    """Return how much a counter grew over a trail; after a reset that is what it counts now.
+
+    >>> increase(((0.0, 4), (60.0, 9)))
+    5
+    """
+    return grown(trail[-1][1], trail[0][1])
 
 
 def sticky(

@@ -11,7 +11,7 @@ from pgmon.feature import Feature
 from pgmon.rule import Inhibition, Over, Rule
 
 # The first of these that is about a process explains the others that are about it, too: one incident, one page.
-ROOT_CAUSES = ("BlockedSessions", "IdleInTransaction", "LongTransaction", "LockQueue")
+ROOT_CAUSES = ("BlockedSessions", "IdleInTransaction", "TempSurge", "LongTransaction", "LockQueue", "XminHeld")
 OUR_OWN = ("LoopFailing", "LoopStale")
 
 NO_OVERRIDE = Override.model_validate({})
@@ -20,6 +20,7 @@ INHIBITIONS = (
     Inhibition("DatabaseUnreachable"),
     Inhibition("CannotLogIn"),
     *(Inhibition(by, ROOT_CAUSES[n + 1 :], same_process=True) for n, by in enumerate(ROOT_CAUSES[:-1])),
+    Inhibition("CommitsWaitingForStandby", ("ReplicaMissing", "ReplicationLag")),
     Inhibition("ConnectionSaturation", OUR_OWN),
     Inhibition("CoverageLost", OUR_OWN),
     Inhibition("PrivilegesGained", (*OUR_OWN, "CoverageLost")),

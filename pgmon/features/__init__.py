@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pgmon.feature import Feature
-from pgmon.features.archiver import ARCHIVER
+from pgmon.features.archiver import ARCHIVE_FAILURES, ARCHIVER
 from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
 from pgmon.features.bloat import BLOAT, BLOAT_METHODS
 from pgmon.features.canary import CANARY_EXPLAIN, CANARY_SELECT
-from pgmon.features.checkpoints import CHECKPOINTS
+from pgmon.features.checkpoints import CHECKPOINT_PACE, CHECKPOINTS
 from pgmon.features.collations import COLLATIONS
 from pgmon.features.connections import BY_STATE, CONNECTIONS, WAITING
 from pgmon.features.freshness import FRESHNESS
@@ -42,17 +42,17 @@ from pgmon.features.own import (
 from pgmon.features.partitions import PARTITION_RANGES, PARTITIONS
 from pgmon.features.prepared import PREPARED
 from pgmon.features.privileges import GRANTS, PRIVILEGES
-from pgmon.features.replicas import REPLICA_STATES, REPLICAS, SYNC_STATES
+from pgmon.features.replicas import EXPECTED, FAMILIAR, REPLICA_STATES, REPLICAS, SYNC_STATES
 from pgmon.features.sequences import SEQUENCES, SEQUENCES_UNREADABLE
 from pgmon.features.slots import SLOT_STATUS, SLOTS
 from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
-from pgmon.features.subscriptions import SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
+from pgmon.features.subscriptions import RECENT_ERRORS, SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
 from pgmon.features.tables import DATABASE_SIZE, DUE, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
 from pgmon.features.temp import SPILLS, TEMP
-from pgmon.features.throughput import THROUGHPUT
-from pgmon.features.transactions import SESSIONS, TRANSACTIONS
+from pgmon.features.throughput import FAULTS, THROUGHPUT
+from pgmon.features.transactions import IDLEST, SESSIONS, TRANSACTIONS
 from pgmon.features.wal import WAL
 from pgmon.features.wraparound import FREEZE, WRAPAROUND, WRAPAROUND_LIMITS
 from pgmon.features.xmin import XMIN
@@ -64,6 +64,7 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     LOCKS,
     BLOCKING,
     TRANSACTIONS,
+    IDLEST,
     SESSIONS,
     PREPARED,
     XMIN,
@@ -75,6 +76,7 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     CANARY_SELECT,
     CANARY_EXPLAIN,
     THROUGHPUT,
+    FAULTS,
     STATEMENTS,
     LATENCY,
     COST,
@@ -83,15 +85,20 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     WAL,
     IO,
     CHECKPOINTS,
+    CHECKPOINT_PACE,
     ARCHIVER,
+    ARCHIVE_FAILURES,
     REPLICAS,
     REPLICA_STATES,
     SYNC_STATES,
+    FAMILIAR,
+    EXPECTED,
     SLOTS,
     SLOT_STATUS,
     STANDBY,
     SUBSCRIPTIONS,
     SUBSCRIPTION_ERRORS,
+    RECENT_ERRORS,
     FRESHNESS,
     RELATIONS,
     TUPLES,

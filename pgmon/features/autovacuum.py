@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, label, row
 from pgmon.redact import redact
+from pgmon.rule import Over, Rule
 
 # Of pg_stat_progress_vacuum, and what its view does not know.
 PHASES = (
@@ -49,6 +50,9 @@ class Autovacuum:
         "pg_autovacuum_wraparound_jobs", "Autovacuum workers that vacuum to prevent wraparound; these do not give way."
     )
     manual_jobs: int = gauge("pg_vacuum_manual_jobs", "Client sessions that vacuum.")
+    busy_seconds: float = gauge(
+        "pg_autovacuum_all_busy_seconds", "For how long no worker of autovacuum is seen to be free.", "seconds"
+    )
 
 
 @row
@@ -78,7 +82,10 @@ def summary(now: Sequence[Process], before: Before[Process, Autovacuum] | None, 
     workers = [p for p in now if p.worker]
     wraparound = sum((p.task or "").endswith(WRAPAROUND) for p in workers)
     manual = sum(p.worker is False for p in now)
-    return [Autovacuum(len(workers), now[0].workers_max, wraparound, manual)]
+    busy = 0.0
+    if before and len(workers) >= now[0].workers_max <= before.rows[0].workers:
+        busy = before.rows[0].busy_seconds + before.elapsed
+    return [Autovacuum(len(workers), now[0].workers_max, wraparound, manual, busy)]
 
 
 def by_phase(now: Sequence[Process], before: Before[Process, Phase] | None, config: Config) -> list[Phase]:
@@ -106,6 +113,21 @@ def jobs(now: Sequence[Process], before: Before[Process, Job] | None, config: Co
     ]
 
 
-AUTOVACUUM = Feature("autovacuum", Tier.HOT_PATH, Process, Autovacuum, summary, panel="autovacuum")
+AUTOVACUUM = Feature(
+    "autovacuum",
+    Tier.HOT_PATH,
+    Process,
+    Autovacuum,
+    summary,
+    panel="autovacuum",
+    rules=(
+        Rule(
+            "AutovacuumStarvation",
+            (Over("busy_seconds", 3600),),
+            hold=0,
+            message="All {workers_max} workers of autovacuum are busy for {busy_seconds:duration}",
+        ),
+    ),
+)
 BY_PHASE = Feature("autovacuum_phases", Tier.HOT_PATH, Process, Phase, by_phase, of=AUTOVACUUM, panel="autovacuum")
 JOBS = Feature("vacuum_jobs", Tier.HOT_PATH, Process, Job, jobs, of=AUTOVACUUM, panel="autovacuum")

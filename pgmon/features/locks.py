@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, row, untyped
@@ -41,10 +41,13 @@ class Locks:
     )
     longest: float = gauge("pg_longest_blocked_seconds", "Longest present wait for a lock.", "seconds")
     queued: int = gauge("pg_lock_queue_sessions", "Sessions that queue behind one that is itself waiting for a lock.")
+    queue_seconds: float = gauge("pg_lock_queue_seconds", "Longest present wait of those that queue so.", "seconds")
     syncrep: int = gauge("pg_syncrep_waiting_sessions", "Sessions whose commit waits for a synchronous standby.")
     blocked_pid: int | None = detail("Who waits longest.")
     root_pid: int | None = detail("At whose end that queue begins; 0 is a prepared transaction.")
     root_state: str = detail("The state of that session.")
+    queue_pid: int | None = detail("Who queues longest.")
+    queue_root_pid: int | None = detail("At whose end that queue begins.")
     waits: Waits = kept("How long each waits.")
 
 
@@ -97,14 +100,34 @@ def summary(now: Sequence[Session], before: Before[Session, Locks] | None, confi
     """Count, and find the root of the longest wait."""
     waits = bounded(now, before.rows[0].waits if before else None, before.elapsed if before else 0.0)
     seconds, blockers = {pid: w for (pid, _), w in waits.items()}, {s.pid: s.blockers for s in now if s.blockers}
-    queued = sum(any(b in blockers for b in chain) for chain in blockers.values())
-    syncrep = sum(s.syncrep for s in now)
-    if not blockers:
-        return [Locks(0, 0, 0.0, 0, syncrep, None, None, "", waits)]
-    worst = max(blockers, key=lambda pid: seconds.get(pid, 0.0))
-    root = root_of(worst, blockers)
-    state = next((s.state for s in now if s.pid == root), "prepared transaction" if root == 0 else "gone")
-    return [Locks(len(blockers), len(blockers), seconds.get(worst, 0.0), queued, syncrep, worst, root, state, waits)]
+    queued = [pid for pid, chain in blockers.items() if any(b in blockers for b in chain)]
+    worst, longest, root = _longest(blockers, seconds, blockers)
+    queue_worst, queue_longest, queue_root = _longest(queued, seconds, blockers)
+    known = {s.pid: s.state for s in now} | {0: "prepared transaction"}
+    return [
+        Locks(
+            blocked=len(blockers),
+            blocked_total=len(blockers),
+            longest=longest,
+            queued=len(queued),
+            queue_seconds=queue_longest,
+            syncrep=sum(s.syncrep for s in now),
+            blocked_pid=worst,
+            root_pid=root,
+            root_state="" if root is None else known.get(root, "gone"),
+            queue_pid=queue_worst,
+            queue_root_pid=queue_root,
+            waits=waits,
+        )
+    ]
+
+
+def _longest(
+    pids: Collection[int], seconds: Mapping[int, float], blockers: Mapping[int, Sequence[int]]
+) -> tuple[int | None, float, int | None]:
+    """Return who of some waits longest, for how long, and at whose end the queue begins."""
+    worst = max(pids, key=lambda pid: seconds.get(pid, 0.0), default=None)
+    return (None, 0.0, None) if worst is None else (worst, seconds.get(worst, 0.0), root_of(worst, blockers))
 
 
 def tree(now: Sequence[Session], before: Before[Session, Node] | None, config: Config) -> list[Node]:
@@ -165,6 +188,10 @@ def _node(pid: int, depth: int, blocks: int, s: Session | None, waits: Waits) ->
     )
 
 
+QUEUE = (
+    "{queued} sessions queue behind one that waits itself, {queue_pid} for {queue_seconds:duration}; "
+    "at the head is {queue_root_pid}"
+)
 LOCKS = Feature(
     "locks",
     Tier.HOT_PATH,
@@ -179,6 +206,20 @@ LOCKS = Feature(
             hold=0,
             message="{blocked_pid} blocked {longest:duration} by {root_pid} ({root_state})",
             pids=("root_pid", "blocked_pid"),
+        ),
+        Rule(
+            "LockQueue",
+            (Over("queue_seconds", 30, 60),),
+            hold=10,
+            message=QUEUE,
+            pids=("queue_pid", "queue_root_pid"),
+        ),
+        Rule("LockQueue", (Over("queued", crit=9),), hold=10, message=QUEUE, pids=("queue_pid", "queue_root_pid")),
+        Rule(
+            "CommitsWaitingForStandby",
+            (Over("syncrep", crit=0),),
+            hold=10,
+            message="{syncrep} commits wait for a synchronous standby",
         ),
     ),
 )

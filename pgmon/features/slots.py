@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
 from pgmon.rates import Trail, recent
+from pgmon.rule import Is, Over, Rule, Under
 
 WINDOW = 600.0  # seconds that a slope is taken over, at least
 
@@ -39,8 +40,12 @@ class Slot:
     )
     runway_seconds: float | None = gauge(
         "pg_replication_slot_runway_seconds",
-        "Time until the slot may be lost, at the pace at which its headroom shrank in the last ten minutes or more.",
+        "Time until the slot may be lost, or wal_volume_bytes be full, at the pace at which that headroom shrank "
+        "in the last ten minutes or more.",
         "seconds",
+    )
+    inactive_seconds: float = gauge(
+        "pg_replication_slot_inactive_seconds", "For how long a slot is seen without a receiver.", "seconds"
     )
     slot_type: str = detail("physical or logical.")
     slot_db: str = detail("Database of a logical slot.")
@@ -72,15 +77,31 @@ def runway(trail: Trail) -> float | None:
 
 def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config) -> list[Slot]:
     """Return each slot with its runway."""
-    trails = {s.slot: s.trail for s in before.rows} if before else {}
-    found = []
-    for s in now:
-        then = trails.get(s.slot, ())
-        trail = () if s.safe_bytes is None else recent(then, s.now, s.safe_bytes, WINDOW)
-        found.append(
-            Slot(s.slot, s.retained_bytes, int(s.active), s.safe_bytes, runway(trail), s.slot_type, s.db, trail)
-        )
-    return found
+    prior, elapsed = {s.slot: s for s in before.rows} if before else {}, before.elapsed if before else 0.0
+    return [_slot(s, prior.get(s.slot), elapsed, config.wal_volume_bytes) for s in now]
+
+
+def _slot(s: Held, prior: Slot | None, elapsed: float, volume: int) -> Slot:
+    room = headroom(s, volume)
+    trail = () if room is None else recent(prior.trail if prior else (), s.now, room, WINDOW)
+    return Slot(
+        slot=s.slot,
+        retained_bytes=s.retained_bytes,
+        active=int(s.active),
+        safe_bytes=s.safe_bytes,
+        runway_seconds=runway(trail),
+        inactive_seconds=prior.inactive_seconds + elapsed if prior and not prior.active and not s.active else 0.0,
+        slot_type=s.slot_type,
+        slot_db=s.db,
+        trail=trail,
+    )
+
+
+def headroom(s: Held, volume: int) -> int | None:
+    """Return the WAL that can still be written: the server's limit, else what is left of a volume of known size."""
+    if s.safe_bytes is not None:
+        return s.safe_bytes
+    return volume - s.retained_bytes if volume and s.retained_bytes is not None else None
 
 
 def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, config: Config) -> list[SlotStatus]:
@@ -88,5 +109,48 @@ def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, confi
     return [SlotStatus(s.slot, s.status, 1) for s in now if s.status]
 
 
-SLOTS = Feature("slots", Tier.WORKLOAD, Held, Slot, slots, panel="replication")
-SLOT_STATUS = Feature("slot_status", Tier.WORKLOAD, Held, SlotStatus, statuses, of=SLOTS, panel="replication")
+SLOTS = Feature(
+    "slots",
+    Tier.WORKLOAD,
+    Held,
+    Slot,
+    slots,
+    panel="replication",
+    rules=(
+        Rule(
+            "SlotRunway",
+            (Under("runway_seconds", "slot_runway_warn_s", "slot_runway_crit_s"),),
+            hold=300,
+            message="{slot}: no room is left for its WAL in {runway_seconds:duration}, it keeps {retained_bytes:bytes}",
+        ),
+        Rule(
+            "SlotRunway",
+            (Over("retained_bytes", "slot_inactive_bytes"), Over("inactive_seconds", 1800)),
+            hold=300,
+            message="{slot}: without a receiver for {inactive_seconds:duration}, it keeps {retained_bytes:bytes}",
+        ),
+    ),
+)
+SLOT_STATUS = Feature(
+    "slot_status",
+    Tier.WORKLOAD,
+    Held,
+    SlotStatus,
+    statuses,
+    of=SLOTS,
+    panel="replication",
+    rules=(
+        Rule(
+            "SlotLost",
+            (Is("status", ("lost",)), Over("present", crit=0)),
+            hold=0,
+            message="{slot} is lost: WAL that its receiver needs is gone",
+        ),
+        Rule(
+            "SlotUnreserved",
+            (Is("status", ("unreserved",)), Over("present", 0)),
+            hold=0,
+            message="{slot} is unreserved: the next checkpoint may remove WAL that its receiver needs",
+        ),
+    ),
+)

@@ -91,7 +91,7 @@ STALE_STATS = Feature(
             "StaleStatistics",
             (Over("age", "stale_stats_s"), Over("analyze_ratio", 1.0), Over("recent_mods", 0)),
             hold=0,
-            message="{relation}: stats stale {age:duration}, {mods} rows changed, {analyze_ratio:.1f} × what is due",
+            message="{relation}: stats stale {age:duration}, {mods} rows changed, {analyze_ratio:.1f} times due",
             advisory=True,
         ),
         Rule(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pgmon.feature import Role, Tier, detail, feature, gauge, row
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pgmon.config import Config
+from pgmon.feature import Before, Feature, Role, Tier, detail, gauge, row
+from pgmon.rule import Over, Rule
 
 
 @row
@@ -11,6 +16,9 @@ class Standby:
 
     receiver_up: int = gauge(
         "pg_wal_receiver_up", "1 when a WAL receiver streams; 0 when it is cut, or where WAL comes from an archive."
+    )
+    receiver_missing: int = gauge(
+        "pg_wal_receiver_missing", "1 when no WAL receiver streams; 0 also where replication.archive_only expects none."
     )
     lag_seconds: float | None = gauge(
         "pg_standby_replay_lag_seconds",
@@ -24,4 +32,31 @@ class Standby:
     sender_host: str | None = detail("Host that it streams from.")
 
 
-STANDBY = feature("standby", Tier.WORKLOAD, Standby, role=Role.STANDBY, panel="replication")
+def expected(now: Sequence[Standby], before: Before[Standby, Standby] | None, config: Config) -> list[Standby]:
+    """Miss no receiver where WAL comes from an archive."""
+    return [replace(s, receiver_missing=0) if config.replication.archive_only else s for s in now]
+
+
+STANDBY = Feature(
+    "standby",
+    Tier.WORKLOAD,
+    Standby,
+    Standby,
+    expected,
+    role=Role.STANDBY,
+    panel="replication",
+    rules=(
+        Rule(
+            "StandbyReceiverDown",
+            (Over("receiver_missing", 0),),
+            hold=120,
+            message="This standby receives no WAL; what it shows grows old",
+        ),
+        Rule(
+            "ReplayPaused",
+            (Over("paused", 0),),
+            hold=600,
+            message="Replay is paused by hand, {unreplayed_bytes:bytes} wait",
+        ),
+    ),
+)

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Tier, counter, detail, gauge, label, row
-from pgmon.rates import per_second
+from pgmon.feature import Before, Feature, Tier, counter, detail, gauge, kept, label, row
+from pgmon.rates import Trail, followed, increase, per_second
+from pgmon.rule import Over, Rule
+
+WINDOW = 600.0  # seconds in which deadlocks are counted
 
 # In xact_commit, on 12 to 18: one to look up its database, one to restore the leader's state (ParallelWorkerMain).
 COMMITS_OF_A_WORKER = 2
@@ -65,6 +68,20 @@ class Throughput:
     )
 
 
+@row
+class Faults:
+    """What should not happen in a database."""
+
+    db: str = label("Database, or '-shared-'.")
+    deadlocks: int = gauge("pg_deadlocks_recent", "Deadlocks of the last ten minutes.")
+    corrupt: int | None = gauge(
+        "pg_checksum_failed",
+        "1 when a checksum was wrong since the statistics were reset; absent where checksums are off.",
+    )
+    checksum_failures: int | None = detail("Pages whose checksum was wrong.")
+    trail: Trail = kept("Deadlocks in the past.")
+
+
 def rates(now: Sequence[Throughput], before: Before[Throughput, Throughput] | None, config: Config) -> list[Throughput]:
     """Return the counters as read, with the transactions per second since the previous reading."""
     if before is None:
@@ -84,4 +101,34 @@ def _tps(now: Throughput, before: Throughput | None, elapsed: float) -> float | 
     return max(tps - workers * COMMITS_OF_A_WORKER / elapsed, 0.0)
 
 
+def faults(now: Sequence[Throughput], before: Before[Throughput, Faults] | None, config: Config) -> list[Faults]:
+    """Return what went wrong in each database lately, or at all."""
+    trails = {f.db: f.trail for f in before.rows} if before else {}
+    elapsed = before.elapsed if before else 0.0
+    found = []
+    for t in now:
+        trail = followed(trails.get(t.db, ()), elapsed, t.deadlocks, WINDOW)
+        corrupt = None if t.checksum_failures is None else int(t.checksum_failures > 0)
+        found.append(Faults(t.db, int(increase(trail)), corrupt, t.checksum_failures, trail))
+    return found
+
+
 THROUGHPUT = Feature("throughput", Tier.WORKLOAD, Throughput, Throughput, rates, panel="overview")
+FAULTS = Feature(
+    "database_faults",
+    Tier.WORKLOAD,
+    Throughput,
+    Faults,
+    faults,
+    of=THROUGHPUT,
+    panel="overview",
+    rules=(
+        Rule("Deadlocks", (Over("deadlocks", 4),), hold=0, message="{db}: {deadlocks} deadlocks in ten minutes"),
+        Rule(
+            "ChecksumFailure",
+            (Over("corrupt", crit=0),),
+            hold=0,
+            message="{db}: {checksum_failures} pages had a wrong checksum",
+        ),
+    ),
+)

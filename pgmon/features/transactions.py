@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from pgmon.config import Config, Ignore
+from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, row
 from pgmon.redact import redact
 from pgmon.rule import Over, Rule
@@ -47,14 +47,26 @@ class Transactions:
     state: str = detail("State of that session.")
     application: str = detail("application_name of that session.")
     xact_db: str = detail("Database of that session.")
-    idle: float = gauge(
-        "pg_longest_idle_in_transaction_seconds", "Longest time that a session idles in a transaction.", "seconds"
-    )
-    idle_pid: int | None = detail("Process id of that session.")
-    idle_application: str = detail("application_name of that session.")
-    idle_db: str = detail("Database of that session.")
     query: float = gauge("pg_longest_query_seconds", "How long the longest running statement runs.", "seconds")
     sessions: int = detail("Sessions in a transaction.")
+
+
+@row
+class Idle:
+    """The client session that idles longest in a transaction: nothing runs, and its locks and its snapshot stay."""
+
+    longest: float = gauge(
+        "pg_longest_idle_in_transaction_seconds", "Longest time that a session idles in a transaction.", "seconds"
+    )
+    unexpected: float = gauge(
+        "pg_longest_unexpected_idle_in_transaction_seconds",
+        "The same without those that alerts.ignore overlooks.",
+        "seconds",
+    )
+    pid: int | None = detail("Process id of that session.")
+    application: str = detail("application_name of that session.")
+    idle_db: str = detail("Database of that session.")
+    xmin_age: int | None = detail("Transactions begun since its snapshot.")
 
 
 @row
@@ -73,10 +85,9 @@ class Working:
 
 
 def oldest(now: Sequence[Open], before: Before[Open, Transactions] | None, config: Config) -> list[Transactions]:
-    """Find the oldest of each sort; with nobody in a transaction that is 0 s."""
+    """Find the oldest; with nobody in a transaction it is 0 s old."""
     clients = [s for s in now if not s.maintenance]
-    odd = max((s for s in clients if not _overlooked(s, config.alerts.ignore)), key=_age, default=None)
-    idle = max((s for s in clients if s.state in IDLE), key=_idleness, default=None)
+    odd = max((s for s in clients if not _overlooked("LongTransaction", s, _age(s), config)), key=_age, default=None)
     return [
         Transactions(
             longest=max(map(_age, clients), default=0.0),
@@ -85,14 +96,20 @@ def oldest(now: Sequence[Open], before: Before[Open, Transactions] | None, confi
             state=odd.state if odd else "",
             application=odd.application if odd else "",
             xact_db=odd.db if odd else "",
-            idle=_idleness(idle) if idle else 0.0,
-            idle_pid=idle.pid if idle else None,
-            idle_application=idle.application if idle else "",
-            idle_db=idle.db if idle else "",
             query=max((s.query_seconds or 0.0 for s in clients), default=0.0),
             sessions=len(now),
         )
     ]
+
+
+def idlest(now: Sequence[Open], before: Before[Open, Idle] | None, config: Config) -> list[Idle]:
+    """Find who idles longest; with nobody idle that is 0 s."""
+    idle = sorted((s for s in now if s.state in IDLE), key=_idleness, reverse=True)
+    odd = next((s for s in idle if not _overlooked("IdleInTransaction", s, _idleness(s), config)), None)
+    longest = _idleness(idle[0]) if idle else 0.0
+    if odd is None:
+        return [Idle(longest, 0.0, None, "", "", None)]
+    return [Idle(longest, _idleness(odd), odd.pid, odd.application, odd.db, odd.xmin_age)]
 
 
 def _age(s: Open) -> float:
@@ -103,15 +120,15 @@ def _idleness(s: Open) -> float:
     return s.state_seconds or 0.0
 
 
-def _overlooked(s: Open, ignored: Sequence[Ignore]) -> bool:
-    """Tell whether the configuration expects this transaction, as it does backups for half a day."""
+def _overlooked(alert: str, s: Open, age: float, config: Config) -> bool:
+    """Tell whether the configuration expects this session, as it does backups for half a day."""
     return any(
-        i.alert == "LongTransaction"
+        i.alert == alert
         and fnmatchcase(s.application, i.application or "*")
         and fnmatchcase(s.db, i.db or "*")
-        and (i.under is None or s.xact_seconds < i.under)
+        and (i.under is None or age < i.under)
         and (i.until is None or datetime.fromtimestamp(s.now, UTC) < i.until)
-        for i in ignored
+        for i in config.alerts.ignore
     )
 
 
@@ -140,12 +157,23 @@ TRANSACTIONS = Feature(
             message="Txn {pid} age {unexpected:duration} (state={state}) of {application} in {xact_db}",
             pids=("pid",),
         ),
+    ),
+)
+IDLEST = Feature(
+    "idle_in_transaction",
+    Tier.HOT_PATH,
+    Open,
+    Idle,
+    idlest,
+    of=TRANSACTIONS,
+    panel="activity",
+    rules=(
         Rule(
             "IdleInTransaction",
-            (Over("idle", "idle_txn_warn_s", "idle_txn_crit_s"),),
+            (Over("unexpected", "idle_txn_warn_s", "idle_txn_crit_s"),),
             hold=0,
-            message="{idle_pid} ({idle_application} in {idle_db}) idle in transaction for {idle:duration}",
-            pids=("idle_pid",),
+            message="{pid} ({application} in {idle_db}) idle in transaction for {unexpected:duration}",
+            pids=("pid",),
         ),
     ),
 )

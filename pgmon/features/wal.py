@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pgmon.baseline import Baseline
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Tier, counter, detail, gauge, row
+from pgmon.feature import Before, Feature, Tier, counter, detail, gauge, kept, row
 from pgmon.rates import grown
+from pgmon.rule import Over, Rule
+
+WINDOW = 900.0  # seconds
 
 
 @row
@@ -20,6 +24,8 @@ class Position:
     buffers_full: int | None = detail("Writes because wal_buffers were full.")
     directory_bytes: int = detail("Size of pg_wal.", "bytes")
     max_wal_size_bytes: int = detail("The setting max_wal_size.", "bytes")
+    keep_bytes: int = detail("The setting wal_keep_size, before 13 wal_keep_segments.", "bytes")
+    kept_by: str = detail("What keeps more than max_wal_size.")
 
 
 @row
@@ -40,6 +46,27 @@ class Wal:
     )
     directory_bytes: int = gauge("pg_wal_directory_bytes", "Size of the files in pg_wal.", "bytes")
     max_wal_size_bytes: int = gauge("pg_max_wal_size_bytes", "The setting max_wal_size.", "bytes")
+    directory_ratio: float = gauge(
+        "pg_wal_directory_ratio",
+        "Size of pg_wal per size that it may well have: twice max_wal_size, and what wal_keep_size adds.",
+        "ratio",
+    )
+    kept_by: str = detail("What keeps more than max_wal_size: a slot, the archiver, or neither of them.")
+    window_rate: float | None = gauge(
+        "pg_wal_rate", "Bytes of WAL per second over the last quarter of an hour; absent until that was seen."
+    )
+    deviations: float | None = gauge(
+        "pg_wal_rate_deviations",
+        "By how many standard deviations that is above the mean, or above the usual peak of this hour of the day; "
+        "absent until a day was learned.",
+    )
+    times_mean: float | None = gauge("pg_wal_rate_times_mean", "The same rate as a multiple of the mean.")
+    learned_seconds: float = gauge(
+        "pg_wal_rate_learned_seconds",
+        "For how long it was learned what is usual; what is a week old has faded.",
+        "seconds",
+    )
+    baseline: Baseline = kept("What is usual.")
 
 
 def accumulated(now: Sequence[Position], before: Before[Position, Wal] | None, config: Config) -> list[Wal]:
@@ -48,7 +75,52 @@ def accumulated(now: Sequence[Position], before: Before[Position, Wal] | None, c
     growth = grown(p.generated_bytes, before.raw[0].generated_bytes) if before else 0
     written = before.rows[0].written_bytes + int(growth) if before else 0
     rate = growth / before.elapsed if before and before.elapsed > 0 else None
-    return [Wal(written, rate, p.lsn_bytes, p.records, p.fpi, p.buffers_full, p.directory_bytes, p.max_wal_size_bytes)]
+    usual = before.rows[0].baseline if before else Baseline()
+    usual = usual.followed(written, before.elapsed if before else 0.0, WINDOW)
+    return [
+        Wal(
+            written_bytes=written,
+            rate=rate,
+            lsn_bytes=p.lsn_bytes,
+            records=p.records,
+            fpi=p.fpi,
+            buffers_full=p.buffers_full,
+            directory_bytes=p.directory_bytes,
+            max_wal_size_bytes=p.max_wal_size_bytes,
+            directory_ratio=p.directory_bytes / (2 * p.max_wal_size_bytes + p.keep_bytes),
+            kept_by=p.kept_by,
+            window_rate=usual.rate(WINDOW),
+            deviations=usual.deviations(WINDOW),
+            times_mean=usual.times_mean(WINDOW),
+            learned_seconds=usual.learned,
+            baseline=usual,
+        )
+    ]
 
 
-WAL = Feature("wal", Tier.WORKLOAD, Position, Wal, accumulated, panel="overview")
+WAL = Feature(
+    "wal",
+    Tier.WORKLOAD,
+    Position,
+    Wal,
+    accumulated,
+    panel="overview",
+    rules=(
+        Rule(
+            "WalSurge",
+            (
+                Over("deviations", "surge_sigma"),
+                Over("times_mean", 3),
+                Over("window_rate", "wal_surge_min_bytes_per_s"),
+            ),
+            hold=0,
+            message="{window_rate:bytes} of WAL per second for 15 min, {times_mean:.0f} times as much as usual",
+        ),
+        Rule(
+            "WalDirectoryLarge",
+            (Over("directory_ratio", 1),),
+            hold=600,
+            message="pg_wal has {directory_bytes:bytes}, max_wal_size is {max_wal_size_bytes:bytes}; kept by {kept_by}",
+        ),
+    ),
+)

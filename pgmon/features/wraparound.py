@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Scope, Tier, detail, gauge, kept, label, row
-from pgmon.rates import Trail, per_second, recent, sticky
+from pgmon.rates import Trail, followed, per_second, sticky
 from pgmon.rule import Over, Rule, Under
 
 WINDOW = 86400.0  # seconds over which xids are counted: a day has its busy and its idle hours
@@ -86,8 +86,7 @@ class FreezeAge:
 def trailed(now: Sequence[Ages], before: Before[Ages, Wraparound] | Before[Ages, Runway] | None) -> Trail:
     """Return the next xid now and in the last day, by the time since the first reading."""
     trail = before.rows[0].trail if before and before.rows else ()
-    at = trail[-1][0] + before.elapsed if before and trail else 0.0
-    return recent(trail, at, now[0].next_xid, WINDOW) if now else ()
+    return followed(trail, before.elapsed if before else 0.0, now[0].next_xid, WINDOW) if now else ()
 
 
 def pace(trail: Trail) -> float | None:

@@ -18,13 +18,14 @@ class Holder:
     holder: str = label("backend, prepared, slot or standby.")
     age: int = gauge("pg_oldest_xmin_age", "Transactions begun since the oldest xmin that a kind of holder holds.")
     who: str = detail("The holder: process, prepared transaction, slot or standby.")
+    pid: int | None = detail("Process id of a backend.")
     seconds: float | None = detail("How long it has held it, where that is known.", "seconds")
 
 
 def zero_filled(now: Sequence[Holder], before: Before[Holder, Holder] | None, config: Config) -> list[Holder]:
     """Return every kind; one that holds nothing keeps nothing back: age 0."""
     found = {h.holder: h for h in now}
-    return [found.get(kind, Holder(kind, 0, "", None)) for kind in HOLDERS]
+    return [found.get(kind, Holder(kind, 0, "", None, None)) for kind in HOLDERS]
 
 
 XMIN = Feature(
@@ -40,6 +41,7 @@ XMIN = Feature(
             (Over("age", "xmin_warn", "xmin_crit"),),
             hold=300,
             message="{holder} {who} keeps the dead rows of the last {age} transactions from being removed",
+            pids=("pid",),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 -- received = replayed says nothing while the receiver is cut.
 SELECT /* pgmon:standby */
        (r.status IS NOT NULL)::int AS receiver_up,
+       (r.status IS NULL)::int AS receiver_missing,
        CASE WHEN r.status IS NULL THEN NULL
             WHEN p.received <= p.replayed THEN 0
             ELSE greatest(extract(epoch FROM pg_catalog.now() - pg_catalog.pg_last_xact_replay_timestamp()), 0)

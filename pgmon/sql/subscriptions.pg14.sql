@@ -4,6 +4,7 @@ SELECT /* pgmon:subscriptions */
        s.subname::text AS subscription,
        s.subenabled AS enabled,
        (count(w.pid) > 0)::int AS worker_up,
+       (s.subenabled AND count(w.pid) = 0)::int AS down,
        extract(epoch FROM pg_catalog.now() - max(w.last_msg_receipt_time))::float8 AS silent_seconds
   FROM pg_catalog.pg_subscription AS s
   JOIN pg_catalog.pg_database AS d ON d.oid = s.subdbid

@@ -5,6 +5,7 @@ SELECT /* pgmon:xmin */
        h.holder AS holder,
        h.age AS age,
        h.who AS who,
+       h.pid AS pid,
        h.seconds::float8 AS seconds
   FROM (SELECT CASE a.backend_type WHEN 'walsender' THEN 'standby' ELSE 'backend' END AS holder,
                pg_catalog.age(a.backend_xmin) AS age,
@@ -12,6 +13,7 @@ SELECT /* pgmon:xmin */
                     WHEN 'walsender' THEN a.application_name
                     ELSE 'pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')'
                END AS who,
+               CASE WHEN a.backend_type <> 'walsender' THEN a.pid END AS pid,
                extract(epoch FROM pg_catalog.now() - a.xact_start) AS seconds
           FROM pg_catalog.pg_stat_get_activity(NULL) AS a
          WHERE a.backend_xmin IS NOT NULL
@@ -19,10 +21,10 @@ SELECT /* pgmon:xmin */
            -- VACUUM holds nobody back
            AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v)
          UNION ALL
-        SELECT 'prepared', pg_catalog.age(p.transaction), p.gid, extract(epoch FROM pg_catalog.now() - p.prepared)
+        SELECT 'prepared', pg_catalog.age(p.transaction), p.gid, NULL, extract(epoch FROM pg_catalog.now() - p.prepared)
           FROM pg_catalog.pg_prepared_xact() AS p
          UNION ALL
-        SELECT 'slot', greatest(pg_catalog.age(s.xmin), pg_catalog.age(s.catalog_xmin)), s.slot_name::text, NULL
+        SELECT 'slot', greatest(pg_catalog.age(s.xmin), pg_catalog.age(s.catalog_xmin)), s.slot_name::text, NULL, NULL
           FROM pg_catalog.pg_get_replication_slots() AS s
          WHERE s.xmin IS NOT NULL
             OR s.catalog_xmin IS NOT NULL) AS h

@@ -16,7 +16,7 @@ from pgmon.features.autovacuum import AUTOVACUUM, BY_PHASE, JOBS
 from pgmon.features.own import CANARY, SERVER, SERVER_INFO
 from pgmon.features.prepared import PREPARED
 from pgmon.features.temp import SPILLS, TEMP
-from pgmon.features.transactions import SESSIONS, TRANSACTIONS
+from pgmon.features.transactions import IDLEST, SESSIONS, TRANSACTIONS
 from pgmon.features.xmin import XMIN
 from running import value
 from servers import Server
@@ -54,15 +54,19 @@ def test_a_transaction_left_open_is_the_oldest_and_idle(crowd, agent):
 
     row = now(agent, TRANSACTIONS)[0]
 
-    assert (row.pid, row.idle_pid, row.state) == (pid, pid, "idle in transaction")
+    idle = reading.rows(agent, IDLEST)[0]
+
+    assert (row.pid, idle.pid, row.state) == (pid, pid, "idle in transaction")
     assert (row.xact_db, row.application) == ("app", "crowd")
-    assert 0 < row.idle < row.longest == row.unexpected < 10
+    assert (idle.idle_db, idle.application) == ("app", "crowd")
+    assert 0 < idle.longest == idle.unexpected < row.longest == row.unexpected < 10
 
 
 def test_with_no_transaction_its_age_is_zero(server, agent):
     row = now(agent, TRANSACTIONS)[0]
 
-    assert (row.longest, row.idle, row.query, row.pid) == (0.0, 0.0, 0.0, None)
+    assert (row.longest, row.query, row.pid) == (0.0, 0.0, None)
+    assert (reading.rows(agent, IDLEST)[0].longest, reading.rows(agent, IDLEST)[0].pid) == (0.0, None)
 
 
 def test_a_running_statement_has_its_time_and_what_it_waits_for(crowd, agent):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import yaml
 
 import running
 import servers
@@ -89,6 +91,18 @@ def test_promtool_has_nothing_to_say_of_the_metrics(server, standby, role):
         settled(agent)
 
         assert promtool("check", "metrics", given=agent.get("/metrics")[1]) == (0, "")
+
+
+@each_end
+def test_every_metric_of_a_rule_is_scraped(server):
+    groups = yaml.safe_load(running.pgmon("rules")[1])["groups"]
+    named = {name for group in groups for rule in group["rules"] for name in re.findall(r"\bpg\w*_\w+", rule["expr"])}
+    with Process(server.dsn("monitor")) as agent:
+        settled(agent)
+        scraped = set(re.findall(r"^# TYPE (\S+) gauge$", agent.get("/metrics")[1], re.MULTILINE))
+
+    assert len(named) > 40
+    assert named - scraped == set()
 
 
 def test_promtool_accepts_the_rules(tmp_path):

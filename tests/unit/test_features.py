@@ -9,7 +9,10 @@ import pytest
 from pgmon.config import Config, Limits, Security
 from pgmon.feature import Before
 from pgmon.features import (
+    archiver,
+    autovacuum,
     bloat,
+    checkpoints,
     connections,
     freshness,
     indexes,
@@ -20,10 +23,15 @@ from pgmon.features import (
     slots,
     stale_stats,
     statements,
+    subscriptions,
     tables,
+    temp,
     throughput,
+    transactions,
+    wal,
     wraparound,
 )
+from pgmon.features import standby as standbys
 from pgmon.features.bloat import Bloat
 from pgmon.features.connections import Backends
 from pgmon.features.freshness import Freshness
@@ -305,6 +313,156 @@ def test_commits_that_wait_for_a_standby_are_counted_apart():
     row = locks.summary([session(5, syncrep=True)], None, CONFIG)[0]
 
     assert (row.syncrep, row.blocked) == (1, 0)
+
+
+def test_who_queues_behind_a_waiter_is_told_with_the_root():
+    row = locks.summary(QUEUE, None, CONFIG)[0]
+
+    assert (row.queue_pid, row.queue_seconds, row.queue_root_pid) == (3, 9.0, 1)
+
+
+def test_who_waits_for_one_that_does_not_is_no_queue():
+    row = locks.summary(QUEUE[:2], None, CONFIG)[0]
+
+    assert (row.queued, row.queue_seconds, row.queue_pid) == (0, 0.0, None)
+
+
+# what alerts compare
+
+
+def lived(derive, readings, config=CONFIG, elapsed=60.0):
+    """Return the rows after readings, so many seconds apart."""
+    rows, before = [], None
+    for raw in readings:
+        rows = derive(raw, before, config)
+        before = Before(raw, rows, elapsed)
+    return rows
+
+
+def idling(pid: int, seconds: float, application: str = "app") -> transactions.Open:
+    state = "idle in transaction"
+    return transactions.Open(pid, "app", application, state, "", seconds, seconds, None, 5, False, 1000.0, "")
+
+
+def test_an_idle_session_that_is_expected_hides_no_other():
+    ignore = ({"alert": "IdleInTransaction", "application": "batch"},)
+    config = Config.model_validate({"alerts": {"ignore": ignore}})
+    row = transactions.idlest([idling(1, 900.0, "batch"), idling(2, 400.0)], None, config)[0]
+
+    assert (row.longest, row.unexpected, row.pid) == (900.0, 400.0, 2)
+
+
+def checkpointed(timed: int, requested: int) -> list[checkpoints.Checkpoints]:
+    return [checkpoints.Checkpoints(timed, requested, 0.0, 0.0, 0, None, 300.0)]
+
+
+def test_checkpoints_are_counted_over_half_an_hour_and_not_before_ten_minutes():
+    early = lived(checkpoints.pace, [checkpointed(5, n) for n in range(10)])[0]
+    later = lived(checkpoints.pace, [checkpointed(5, n) for n in range(11)])[0]
+    calm = lived(checkpoints.pace, [*(checkpointed(5, n) for n in range(11)), *[checkpointed(5, 10)] * 40])[0]
+
+    assert (early.requested, early.requested_share) == (None, None)
+    assert (later.requested, later.requested_share, later.interval_ratio) == (10, 1.0, 60.0 / 240.0)
+    assert (calm.requested, calm.recent, calm.interval_ratio) == (0, 0, None)
+
+
+def archived(done: int, failed: int) -> list[archiver.Archiver]:
+    return [archiver.Archiver(done, failed, None, 0, None, "0001")]
+
+
+@pytest.mark.parametrize(
+    ("readings", "failures"), [([(5, 9)], 0), ([(5, 9), (5, 12)], 3), ([(5, 9), (5, 12), (6, 13)], 0)]
+)
+def test_failures_to_archive_are_those_since_the_last_success(readings, failures: int):
+    assert lived(archiver.failures, [archived(*r) for r in readings])[0].failures == failures
+
+
+def test_deadlocks_are_those_of_the_last_ten_minutes():
+    readings = [[replace(database(1), deadlocks=n)] for n in (3, 9, *[9] * 12)]
+
+    assert lived(throughput.faults, readings[:2])[0].deadlocks == 6
+    assert lived(throughput.faults, readings)[0].deadlocks == 0
+
+
+@pytest.mark.parametrize(("failures", "corrupt"), [(None, None), (0, 0), (2, 1)])
+def test_a_wrong_checksum_is_told_until_it_is_reset(failures, corrupt):
+    assert throughput.faults([replace(database(1), checksum_failures=failures)], None, CONFIG)[0].corrupt == corrupt
+
+
+def standby(name: str, sync: str = "async", **more: object) -> Sender:
+    return replace(sender(1000), replica=name, sync_state=sync, **more)
+
+
+def test_a_standby_that_was_there_for_ten_minutes_is_missed_for_a_day():
+    long, short = [[standby("r1", "sync")]] * 11, [[standby("r1")]] * 5
+    [gone] = lived(replicas.familiar, [*long, []])
+
+    assert (gone.replica, gone.missing, gone.synchronous_missing, gone.gone_seconds) == ("r1", 1, 1, 60.0)
+    assert lived(replicas.familiar, [*short, []]) == []
+    assert lived(replicas.familiar, [*long, *[[]] * 1441]) == []
+    assert [f.missing for f in lived(replicas.familiar, [*long, [], [standby("r1")]])] == [0]
+
+
+def test_a_base_backup_that_ends_is_not_missed():
+    assert lived(replicas.familiar, [[standby("b", state="backup")]] * 11 + [[]]) == []
+
+
+def test_there_are_fewer_standbys_than_expected():
+    config = Config.model_validate({"replication": {"expected": 3}})
+
+    assert replicas.expected([standby("a"), standby("b", state="backup")], None, config)[0].fewer == 2
+    assert replicas.expected([standby("a")], None, CONFIG)[0].fewer == 0
+
+
+def test_a_slot_without_a_receiver_is_counted_from_when_it_is_seen():
+    readings = [[replace(held(60.0 * n, None), active=active)] for n, active in enumerate([True, False, False, False])]
+
+    assert lived(slots.slots, readings)[0].inactive_seconds == 120.0
+
+
+def test_the_headroom_of_a_slot_without_a_limit_is_that_of_its_volume():
+    config = Config.model_validate({"wal_volume_bytes": 7000})
+    readings = [[replace(held(60.0 * n, None), retained_bytes=1000 + 100 * n)] for n in range(11)]
+
+    assert lived(slots.slots, readings, config)[0].runway_seconds == 3000.0
+    assert lived(slots.slots, readings)[0].runway_seconds is None
+
+
+def test_errors_of_a_subscription_are_those_of_the_last_quarter_of_an_hour():
+    readings = [[subscriptions.SubscriptionErrors("app", "s", "apply", n)] for n in (1, 4, *[4] * 16)]
+
+    assert lived(subscriptions.lately, readings[:2])[0].errors == 3
+    assert lived(subscriptions.lately, readings)[0].errors == 0
+
+
+def test_a_standby_that_lives_on_an_archive_misses_no_receiver():
+    config = Config.model_validate({"replication": {"archive_only": True}})
+    cut = standbys.Standby(0, 1, None, 0, None, None, None)
+
+    assert standbys.expected([cut], None, config)[0].receiver_missing == 0
+    assert standbys.expected([cut], None, CONFIG)[0].receiver_missing == 1
+
+
+def test_workers_are_busy_for_as_long_as_all_are():
+    worker = autovacuum.Process(1, 7, True, "app", "", "scanning heap", 1.0, None, None)
+    nobody = autovacuum.Process(1, *[None] * 8)
+
+    assert lived(autovacuum.summary, [[worker]] * 3)[0].busy_seconds == 120.0
+    assert lived(autovacuum.summary, [[worker], [nobody], [worker]])[0].busy_seconds == 0.0
+
+
+def test_a_directory_of_wal_is_measured_against_what_it_may_well_have():
+    position = wal.Position(0, 0, None, None, None, 500, 100, 50, "slot s")
+
+    assert wal.accumulated([position], None, CONFIG)[0].directory_ratio == 2.0
+
+
+def test_temporary_files_are_counted_once_whether_open_or_closed():
+    def files(open_bytes: int, closed: int) -> list[temp.Files]:
+        return [temp.Files(1, 1, open_bytes, open_bytes, closed, "", "", None, "")]
+
+    written = [files(0, 0), files(600, 0), files(0, 0), files(0, 600), *[files(0, 600)] * 2]
+    assert lived(temp.live, written)[0].window_rate == 2.0
 
 
 # freshness

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 import yaml
 
+import promrules
 from pgmon.alerts.catalogue import INHIBITIONS, overridden, unknown_names
 from pgmon.alerts.prometheus import prometheus_rules, promql
 from pgmon.alerts.runbook import FOLDER, runbook
@@ -162,6 +163,18 @@ def test_promtool_finds_nothing_to_complain_about(tmp_path):
     done = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("path", "made"), [(promrules.RULES, promrules.rules), (promrules.TESTS, promrules.tests)])
+def test_the_files_for_prometheus_are_those_of_the_catalogue(path, made):
+    assert path.read_text(encoding="utf-8") == made(), "run: python tests/promrules.py"
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_sees_each_rule_fire_and_end_and_hold_still_at_its_limits():
+    done = subprocess.run(["promtool", "test", "rules", promrules.TESTS], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_rule_can_only_compare_exported_gauges():

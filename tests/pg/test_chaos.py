@@ -1,0 +1,288 @@
+"""Every incident on real servers: its alert fires in time and of the right thing, nothing else does, and it ends.
+
+Time is pushed forward, the server's own is not: ages that the server tells are compared with a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+import servers
+from conftest import require
+from duty import Duty, on_duty
+from pgmon.alerts.alert import Alert
+from pgmon.feature import Tier
+from pgmon.features import FEATURES
+from pgmon.incidents import INCIDENTS, cluster, relations, sessions
+from pgmon.incidents.scene import Incident, Scene
+from servers import Server, Standby
+
+DAY = 86400.0
+HALF_HOUR = 1800.0
+MOMENT = "{warn: 0.2}"
+# What an incident of a moment, and of a few mebibytes, passes.
+SENSITIVE = {
+    "ALERTS_LONG_TXN_WARN_S": "0.2",
+    "ALERTS_IDLE_TXN_WARN_S": "0.2",
+    "ALERTS_BLOCKED_WARN_S": "0.2",
+    "ALERTS_OVERRIDES": f"{{LockQueue: {MOMENT}, PreparedTransactionOld: {MOMENT}}}",
+    "ALERTS_XMIN_WARN": "50",
+    "ALERTS_STALE_STATS_S": "0",
+    "ALERTS_WAL_SURGE_MIN_BYTES_PER_S": "60000",
+    "ALERTS_TEMP_SURGE_MIN_BYTES_PER_S": "40000",
+    "ALERTS_SLOT_INACTIVE_BYTES": "16777216",
+    "ALERTS_UNUSED_INDEX_DAYS": "0",
+    "ALERTS_UNUSED_INDEX_MIN_BYTES": "500000",
+}
+SIZES: Mapping[Incident, Mapping[str, float]] = {
+    sessions.temp_spill: {"rows": 500_000},
+    relations.unused_index: {"rows": 50_000},
+    cluster.connection_burst: {"used": 0.85},
+}
+# Seconds that pass before what a rule compares tells of an incident, and after it until it does not any more.
+NOTICED = {cluster.inactive_slot: HALF_HOUR}
+REMEMBERED = {"WalSurge": 900.0, "TempSurge": 300.0, "CheckpointThrash": HALF_HOUR, "StaleStatistics": 3600.0}
+STEP = {Tier.HOT_PATH: 15.0, Tier.WORKLOAD: 15.0, Tier.STORAGE: 60.0, Tier.HOURLY: 300.0}
+
+
+@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+def duty(request: pytest.FixtureRequest, make_httpserver: HTTPServer) -> Iterator[Duty]:
+    """Return an agent that knows its server for more than a day, in which nothing happened."""
+    with Server(require(request.param), {"max_connections": "30"}) as server:
+        servers.prepare(server)
+        with server.connect(dbname="app") as admin:
+            admin.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO monitor")
+            admin.execute("VACUUM ANALYZE")  # autovacuum has less time than passes here
+        with on_duty(server, make_httpserver, **SENSITIVE) as made:
+            for _ in range(int(27 * 3600 / HALF_HOUR)):
+                made.skip(HALF_HOUR, Tier.HOT_PATH, Tier.WORKLOAD)
+            assert made.watch(120) == []
+            yield made
+
+
+def last(duty: Duty, scene: Scene) -> None:
+    """Let it last for longer than a moment."""
+    scene.command("SELECT pg_sleep(0.25)")
+
+
+def counted(duty: Duty, scene: Scene) -> None:
+    """Let the statistics come in, which before 15 are collected twice a second."""
+    scene.command("SELECT pg_sleep(1)")
+
+
+def burn(duty: Duty, scene: Scene) -> None:
+    """Begin a hundred transactions."""
+    last(duty, scene)
+    with duty.server.connect(dbname="app") as admin:
+        admin.execute("DO $$ BEGIN FOR i IN 1..100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$")
+
+
+def change(duty: Duty, scene: Scene) -> None:
+    """Change the table after it was seen."""
+    duty.watch(3600, 600)
+    scene.run(relations.FILL.format(50_000))
+    scene.until("pg_stat_get_mod_since_analyze('readings'::regclass) >= 100000")
+
+
+WORSE: Mapping[Incident, Callable[[Duty, Scene], None]] = {
+    sessions.held_xmin: burn,
+    cluster.checkpoint_storm: counted,
+    relations.stale_statistics: change,
+}
+
+
+def fired(duty: Duty) -> dict[str, Alert]:
+    """Return what fires by name."""
+    return {alert.name: alert for alert in duty.agent.engine.alerts.values() if alert.fired}
+
+
+def followed(duty: Duty, name: str, limit: float, step: float) -> dict[str, Alert]:
+    """Tick until an alert fires, and for four minutes more; return what fired meanwhile, by name."""
+    found, passed = fired(duty), 0.0
+    while name not in found:
+        assert passed < limit, f"{name} does not fire within {limit} s, but {sorted(found)}"
+        duty.tick(step)
+        passed += step
+        found = fired(duty) | found
+    for _ in range(int(240 / step)):
+        duty.tick(step)
+        found = fired(duty) | found
+    return found
+
+
+def calms(duty: Duty, limit: float, step: float) -> None:
+    """Tick until nothing fires and nothing is about to."""
+    passed = 0.0
+    while duty.agent.engine.alerts:
+        assert passed < limit, f"after {limit} s: {[a.message for a in duty.agent.engine.alerts.values()]}"
+        duty.tick(step)
+        passed += step
+
+
+def points_at(alert: Alert, scene: Scene) -> bool:
+    """Tell whether an alert is about what the incident did; one about the server as a whole always is."""
+    of_all = not alert.object and not alert.pids
+    return of_all or scene.name in alert.object or bool(alert.pids & set(scene.pids))
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.name)
+def test_an_incident_makes_its_alert_fire_and_nothing_that_it_does_not_explain(duty, incident):
+    feature, rule = next((f, rule) for f in FEATURES for rule in f.rules if rule.name == incident.alert)
+    hold = max(r.hold for f in FEATURES for r in f.rules if r.name == incident.alert)
+    step, every = 60.0 if incident in NOTICED else STEP[feature.tier], duty.agent.cadences[feature.tier].ttl
+    if rule.advisory:
+        duty.skip(DAY)
+    duty.watch(1800, 300)
+    calms(duty, 7200, 300)  # what the incident before did is past
+    heard = len(duty.payloads)
+
+    with incident.on(duty.server.dsn(dbname="app"), **SIZES.get(incident, {})) as scene:
+        WORSE.get(incident, last)(duty, scene)
+        found = followed(duty, incident.alert, NOTICED.get(incident, 0.0) + hold + every + step, step)
+        told = [message for message in duty.told(heard) if message.startswith("firing")]
+
+    assert set(found) - {incident.alert, *incident.consequences} == set()
+    assert points_at(found[incident.alert], scene)
+    assert len(told) == 1, told
+    calms(duty, REMEMBERED.get(incident.alert, 0.0) + every + 600, max(step, 60))
+
+
+# --- what breaks servers ----------------------------------------------------------------------------------------------
+
+WAL = "SELECT pg_logical_emit_message(true, 'chaos', repeat('x', 1000))"
+BROKEN = {"ALERTS_REPL_WARN_S": "0.2", "ALERTS_ARCHIVE_READY_WARN_S": "0.01"}
+
+
+@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Standby]]:
+    """Return a primary, which archives, and its standby."""
+    settings = {"archive_mode": "on", "archive_command": "true"}
+    with Server(require(request.param), settings) as primary:
+        servers.prepare(primary)
+        with primary.standby() as standby:
+            yield primary, standby
+
+
+def told(duty: Duty, name: str, limit: float) -> list[str]:
+    """Return the messages until an alert fires, which it must within a limit, and four minutes after."""
+    heard = len(duty.payloads)
+    found = followed(duty, name, limit, 15)
+    assert set(found) == {name}
+    return duty.told(heard)
+
+
+def test_replay_that_is_paused_is_lag_for_the_primary(pair, httpserver):
+    primary, standby = pair
+    with on_duty(primary, httpserver, **BROKEN) as duty, standby.connect() as admin, primary.connect() as writer:
+        admin.execute("SELECT pg_wal_replay_pause()")
+        writer.execute(WAL)
+        duty.watch(60)
+        writer.execute("SELECT pg_sleep(0.3)")
+        heard = told(duty, "ReplicationLag", 60 + 60 + 15)
+        admin.execute("SELECT pg_wal_replay_resume()")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplicationLag"]
+
+
+def test_replay_that_is_paused_is_told_by_the_standby(pair, httpserver):
+    _, standby = pair
+    with on_duty(standby, httpserver) as duty, standby.connect() as admin:
+        admin.execute("SELECT pg_wal_replay_pause()")
+        heard = told(duty, "ReplayPaused", 600 + 60 + 15)
+        admin.execute("SELECT pg_wal_replay_resume()")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplayPaused"]
+
+
+def test_a_standby_that_is_gone_is_missed(pair, httpserver):
+    primary, standby = pair
+    with on_duty(primary, httpserver) as duty:
+        duty.watch(720, 60)
+        standby.stop()
+        heard = told(duty, "ReplicaMissing", 120 + 60 + 15)
+        standby.start()
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ReplicaMissing"]
+
+
+def test_commits_that_wait_for_a_synchronous_standby_are_told_and_the_standby_is_not(pair, httpserver):
+    primary, standby = pair
+    configured(primary, "synchronous_standby_names", standby.name)
+    with on_duty(primary, httpserver) as duty, closing(primary.connect(dbname="app")) as waiter:
+        duty.watch(720, 60)
+        standby.stop()
+        waiter.pgconn.send_query(b"CREATE TABLE waits ()")
+        waiter.pgconn.flush()
+        primary.wait_for(f"SELECT wait_event FROM pg_stat_activity WHERE pid = {waiter.info.backend_pid}", "SyncRep")
+        found, messages = followed(duty, "CommitsWaitingForStandby", 10 + 15 + 15, 15), duty.told(0)
+        configured(primary, "synchronous_standby_names", "")
+        standby.start()
+        calms(duty, 600, 60)
+    with primary.connect(dbname="app") as admin:
+        admin.execute("DROP TABLE waits")
+
+    assert set(found) == {"CommitsWaitingForStandby", "ReplicaMissing"}
+    assert messages == ["firing critical CommitsWaitingForStandby"]
+
+
+def configured(primary: Server, setting: str, value: str) -> None:
+    """Change a setting and return when it is in force."""
+    with primary.connect() as admin:
+        admin.execute("SET synchronous_commit = off")
+        admin.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+        admin.execute("SELECT pg_reload_conf()")
+    primary.wait_for(f"SHOW {setting}", value)
+
+
+def test_a_standby_that_receives_nothing_says_so(pair, httpserver):
+    primary, standby = pair
+    with on_duty(standby, httpserver) as duty:
+        primary.stop()
+        standby.wait_for("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'", 0)
+        heard = told(duty, "StandbyReceiverDown", 120 + 60 + 15)
+        primary.start()
+        standby.wait_for("SELECT status FROM pg_stat_wal_receiver", "streaming", timeout=30)
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning StandbyReceiverDown"]
+
+
+@pytest.mark.parametrize("major", [16, 18], ids="pg{}".format)  # before 13 no slot is lost
+def test_a_slot_whose_wal_was_removed_is_lost(fresh_server, httpserver, major):
+    sizes = {"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
+    server = fresh_server(major, sizes)
+    with on_duty(server, httpserver) as duty, server.connect() as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
+        for _ in range(6):
+            admin.execute(WAL)
+            admin.execute("SELECT pg_switch_wal()")
+        admin.execute("CHECKPOINT")
+        heard = told(duty, "SlotLost", 60 + 15)
+        admin.execute("SELECT pg_drop_replication_slot('forgotten')")
+        calms(duty, 600, 60)
+
+    assert heard == ["firing critical SlotLost"]
+
+
+def test_wal_that_cannot_be_archived_is_told(pair, httpserver):
+    primary, _ = pair
+    with on_duty(primary, httpserver, **BROKEN) as duty, primary.connect() as admin:
+        configured(primary, "archive_command", "false")
+        for _ in range(2):
+            admin.execute(WAL)
+            admin.execute("SELECT pg_switch_wal()")
+        heard = told(duty, "ArchiveFailing", 300 + 60 + 15)
+        configured(primary, "archive_command", "true")
+        admin.execute(WAL)
+        admin.execute("SELECT pg_switch_wal()")
+        primary.wait_for("SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'", 0, timeout=70)
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning ArchiveFailing"]
