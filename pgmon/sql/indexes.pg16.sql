@@ -36,24 +36,28 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
                  END::float8 AS pages
            FROM pg_catalog.pg_index AS x
            JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
-          WHERE c.relpersistence <> 't'
-            AND c.relnamespace NOT IN (SELECT n.oid
-                                         FROM pg_catalog.pg_namespace AS n
-                                        WHERE n.nspname IN ('pg_catalog', 'information_schema')
-                                           OR n.nspname ~ '^pg_(toast|temp)')),
-     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
-     redundant AS MATERIALIZED (
-         SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
+          WHERE c.relkind IN ('i', 'I')
+            AND c.relpersistence <> 't'
+            AND c.relnamespace <> 'pg_toast'::regnamespace
+            AND c.oid >= 16384),  -- what initdb made is below
+     -- Few begin with the same column: the rest of a row of pg_index is wide.
+     pair AS MATERIALIZED (
+         SELECT a.indexrelid AS a, b.indexrelid AS b
            FROM pg_catalog.pg_index AS a
            JOIN pg_catalog.pg_index AS b ON b.indrelid = a.indrelid
                                         AND b.indkey[0] = a.indkey[0]
-                                        AND b.indclass[0] = a.indclass[0]
                                         AND b.indexrelid <> a.indexrelid
-           JOIN pg_catalog.pg_class AS c ON c.oid = a.indexrelid
           WHERE a.indisvalid
             AND b.indisvalid
-            AND NOT c.relispartition
-            AND NOT (a.indisprimary OR a.indisexclusion OR a.indisreplident)
+            AND NOT (a.indisprimary OR a.indisexclusion OR a.indisreplident)),
+     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
+     redundant AS MATERIALIZED (
+         SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
+           FROM pair AS p
+           JOIN pg_catalog.pg_index AS a ON a.indexrelid = p.a
+           JOIN pg_catalog.pg_index AS b ON b.indexrelid = p.b
+           JOIN pg_catalog.pg_class AS c ON c.oid = p.a
+          WHERE NOT c.relispartition
             AND b.indkey::text || ' ' LIKE a.indkey::text || ' %'
             AND b.indclass::text || ' ' LIKE a.indclass::text || ' %'
             AND b.indcollation::text || ' ' LIKE a.indcollation::text || ' %'
