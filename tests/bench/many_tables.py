@@ -34,7 +34,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_wal_size": "8GB",
+    "max_wal_size": "1GB",
     "shared_buffers": "256MB",
     "autovacuum_naptime": "1d",  # it counts as on, and disturbs no measurement
 }
@@ -86,6 +86,12 @@ END $$
 SCHEMAS = "DO $$ BEGIN FOR n IN 0..19 LOOP EXECUTE format('CREATE SCHEMA shop_%s', n); END LOOP; END $$"
 CATALOGUE = ("pg_class", "pg_attribute", "pg_index", "pg_depend", "pg_type", "pg_inherits", "pg_sequence")
 
+TEMP = """
+SELECT coalesce(sum(temp_blks_written), 0)::bigint * current_setting('block_size')::int
+  FROM pg_stat_statements
+ WHERE userid = 'monitor'::regrole
+"""
+
 SLOW = {
     "SAMPLE_INTERVALS_STORAGE": "20s",
     "SAMPLE_INTERVALS_HOURLY": "30s",
@@ -135,6 +141,7 @@ class Refresh:
     backends: float = 0.0  # CPU time
     collector: float = 0.0  # … of the statistics collector, to 14
     agent: float = 0.0  # CPU time of this process, in which the agent runs
+    temp: int = 0  # bytes of temporary files
     asked_ms: Counter[str] = field(default_factory=Counter)
     backends_ms: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
@@ -155,6 +162,10 @@ class Meter:
         """Return the CPU time of pgmon's backends."""
         return {pid: cpu_nanoseconds(pid) / 1e9 for (pid,) in self._admin.execute(OURS)}
 
+    def _spilt(self) -> int:
+        """Return the bytes of temporary files that pgmon's statements have written."""
+        return self._admin.execute(TEMP).fetchone()[0]
+
     def _measured(self, feature, facts, params, deadline):
         before, start = self._spent(), time.monotonic()
         try:
@@ -174,11 +185,13 @@ class Meter:
         pid = collector(self._server)
         self._now = now = Refresh()
         collected = cpu_seconds(pid) if pid else 0.0
+        spilt = self._spilt()
         before, own, latest = self._spent(), time.process_time(), self.agent.caches[tier].latest
         snapshot = reading.refreshed(self.agent, tier, 120.0)
         now.agent = time.process_time() - own
         after = self._spent()
         now.backends = sum(after[pid] - before.get(pid, 0.0) for pid in after)
+        now.temp = self._spilt() - spilt
         now.collector = (cpu_seconds(pid) if pid else 0.0) - collected
         now.wall = snapshot.seconds
         now.asked = snapshot.asked_seconds - (latest.asked_seconds if latest else 0.0)
@@ -231,13 +244,13 @@ class Scrapes:
     most: int  # bytes, at its highest
 
 
-def scrapes(server: Server) -> Scrapes:
-    """Start pgmon and scrape it."""
+def scrapes(server: Server, settled: float = SETTLED) -> Scrapes:
+    """Start pgmon and scrape it; its memory is looked at after some seconds."""
     start = time.monotonic()
     with Process(server.dsn("monitor"), environ={f"PGMON_{name}": v for name, v in SLOW.items()}) as pgmon:
         first, _ = timed(lambda: pgmon.get("/metrics"))
         good, everything = (landed(pgmon, *tiers) - start for tiers in (QUICK, TIERS))
-        time.sleep(max(SETTLED - everything, 0))
+        time.sleep(max(settled - everything, 0))
         (warm, bodies) = zip(*(timed(lambda: pgmon.get("/metrics")) for _ in range(WARM)), strict=True)
         body = bodies[-1][1].encode()
         samples = sum(not line.startswith(b"#") for line in body.splitlines())
@@ -267,6 +280,9 @@ def memory(pid: int, what: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
 
 
+SUMMED = ("asked", "backends", "collector")
+
+
 # --- telling ----------------------------------------------------------------------------------------------------------
 
 
@@ -285,12 +301,16 @@ def tell_scrapes(s: Scrapes) -> None:
 
 def tell_refreshes(made: dict[str, dict[Tier, Refresh]]) -> None:
     """Print what a refresh of each tier costs, then every statement."""
-    head = "tier                      first s  asked s  backend CPU s  collector CPU s  agent CPU s"
+    head = "tier                       wall s  asked s  backend CPU s  collector CPU s  agent CPU s  temp MB"
     for turn, by_tier in made.items():
         print(f"\n{turn:8}{head[8:]}")
         for tier, r in by_tier.items():
-            print(f"{tier:25} {r.wall:7.3f}  {r.asked:7.3f}  {r.backends:13.3f}  {r.collector:15.2f}  {r.agent:11.3f}")
-        print(f"{'all':34}{sum(r.asked for r in by_tier.values()):8.3f}")
+            print(
+                f"{tier:25} {r.wall:7.3f}  {r.asked:7.3f}  {r.backends:13.3f}  {r.collector:15.2f}  {r.agent:11.3f}"
+                f"  {r.temp / 1e6:7.1f}"
+            )
+        asked, backends, collects = (sum(getattr(r, n) for r in by_tier.values()) for n in SUMMED)
+        print(f"{'all':33}{asked:9.3f}  {backends:13.3f}  {collects:15.2f}")
         for failed, why in ((k, v) for r in by_tier.values() for k, v in r.failures.items()):
             print(f"  {failed}: {why}")
     print("\nstatement (all databases)  rows   first ms   again ms    CPU ms")
