@@ -83,18 +83,18 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
                     > (a.indisprimary, a.indisexclusion, a.indisreplident, a.indisunique, b.indexrelid))
           GROUP BY a.indexrelid),
      foremost AS (
-         (SELECT s.oid FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
+         (SELECT s.* FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
          UNION
-         (SELECT s.oid
+         (SELECT s.*
             FROM seen AS s
            WHERE s.droppable
              AND pg_catalog.pg_stat_get_numscans(s.oid) = 0
            ORDER BY s.pages DESC, s.oid
            LIMIT 2 * :top_indexes)
          UNION
-         (SELECT s.oid FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
+         (SELECT s.* FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
          UNION
-         (SELECT s.oid
+         (SELECT s.*
             FROM seen AS s
             JOIN redundant AS r ON r.oid = s.oid
            ORDER BY s.pages DESC, s.oid
@@ -103,9 +103,8 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
          SELECT s.*,
                 x.indrelid,
                 EXISTS (SELECT FROM locked AS l WHERE l.oid IN (s.oid, x.indrelid)) AS locked
-           FROM foremost AS f
-           JOIN seen AS s ON s.oid = f.oid
-           JOIN pg_catalog.pg_index AS x ON x.indexrelid = f.oid)
+           FROM foremost AS s
+           JOIN pg_catalog.pg_index AS x ON x.indexrelid = s.oid)
 SELECT n.nspname || '.' || c.relname AS index,
        n.nspname || '.' || t.relname AS relation,
        CASE WHEN NOT s.locked AND c.relkind = 'i' THEN pg_catalog.pg_relation_size(s.oid) END AS bytes,
