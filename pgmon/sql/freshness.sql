@@ -24,3 +24,4 @@ SELECT n.nspname || '.' || c.relname AS relation,
   JOIN pg_catalog.pg_class AS c ON c.oid = f.oid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  ORDER BY f.due DESC, c.relpages DESC, c.oid
+ LIMIT 2 * :top_relations

@@ -41,3 +41,4 @@ SELECT n.nspname || '.' || c.relname AS relation,
  CROSS JOIN LATERAL (SELECT greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)) AS analyzed,
                             CASE WHEN c.relkind <> 'p' THEN pg_catalog.pg_stat_get_mod_since_analyze(c.oid) END AS mods) AS a
  ORDER BY f.due DESC NULLS LAST, c.relpages DESC, c.oid
+ LIMIT 3 * :top_relations
