@@ -23,7 +23,8 @@ from pgmon.redact import words
 # They beat the role's own settings and survive RESET ALL; sql/facts.sql reads them back.
 OPTIONS = (
     "-c role=none -c default_transaction_read_only=on -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO "
-    "-c jit=off -c max_parallel_workers_per_gather=0 -c work_mem=4MB -c idle_in_transaction_session_timeout=5000 "
+    "-c jit=off -c max_parallel_workers_per_gather=0 -c idle_in_transaction_session_timeout=5000 "
+    "-c work_mem=16MB "  # with 4 a refresh at 100,000 tables writes 100 MB of temporary files
     "-c default_transaction_isolation=read\\ committed "  # a standby refuses serializable
     "-c extra_float_digits=1 "  # with fewer digits every number would be rounded
     "-c statement_timeout=10000 -c lock_timeout=1000"  # until the loop's own limits are set

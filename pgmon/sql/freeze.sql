@@ -4,12 +4,12 @@ SELECT /* pgmon:freeze */
        n.nspname || '.' || c.relname AS relation,
        max(o.xids)::bigint AS freeze_age,
        max(o.xids) > coalesce(max(o.xids) FILTER (WHERE o.relkind <> 't'), 0) AS of_toast,
-       max(o.multixacts)::bigint AS multixact_age
+       max(pg_catalog.mxid_age(o.relminmxid))::bigint AS multixact_age
   FROM (SELECT r.oid,
                r.relname,
                r.relkind,
-               pg_catalog.age(r.relfrozenxid) AS xids,
-               pg_catalog.mxid_age(r.relminmxid) AS multixacts
+               r.relminmxid,
+               pg_catalog.age(r.relfrozenxid) AS xids
           FROM pg_catalog.pg_class AS r
          WHERE r.relkind IN ('r', 'm', 't')
            AND ((r.oid >= 16384 AND r.relpersistence <> 't')

@@ -97,7 +97,8 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
     SELECT r.kind, r.object, r.relowner AS owner, a.grantee, a.grantor, a.privilege_type AS privilege, r.remark
       FROM relation AS r
      CROSS JOIN LATERAL pg_catalog.aclexplode(r.relacl) AS a
-     WHERE a.privilege_type <> 'SELECT'
+     WHERE r.relacl IS NOT NULL  -- as of most, for which no function need be called
+       AND a.privilege_type <> 'SELECT'
      UNION ALL
     SELECT r.kind, r.object, r.relowner, a.grantee, a.grantor,
            pg_catalog.format('%s (%I)', a.privilege_type, t.attname), r.remark

@@ -35,24 +35,28 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
                  END::float8 AS pages
            FROM pg_catalog.pg_index AS x
            JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
-          WHERE c.relpersistence <> 't'
-            AND c.relnamespace NOT IN (SELECT n.oid
-                                         FROM pg_catalog.pg_namespace AS n
-                                        WHERE n.nspname IN ('pg_catalog', 'information_schema')
-                                           OR n.nspname ~ '^pg_(toast|temp)')),
-     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
-     redundant AS MATERIALIZED (
-         SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
+          WHERE c.relkind IN ('i', 'I')
+            AND c.relpersistence <> 't'
+            AND c.relnamespace <> 'pg_toast'::regnamespace
+            AND c.oid >= 16384),  -- what initdb made is below
+     -- Few begin with the same column: the rest of a row of pg_index is wide.
+     pair AS MATERIALIZED (
+         SELECT a.indexrelid AS a, b.indexrelid AS b
            FROM pg_catalog.pg_index AS a
            JOIN pg_catalog.pg_index AS b ON b.indrelid = a.indrelid
                                         AND b.indkey[0] = a.indkey[0]
-                                        AND b.indclass[0] = a.indclass[0]
                                         AND b.indexrelid <> a.indexrelid
-           JOIN pg_catalog.pg_class AS c ON c.oid = a.indexrelid
           WHERE a.indisvalid
             AND b.indisvalid
-            AND NOT c.relispartition
-            AND NOT (a.indisprimary OR a.indisexclusion OR a.indisreplident)
+            AND NOT (a.indisprimary OR a.indisexclusion OR a.indisreplident)),
+     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
+     redundant AS MATERIALIZED (
+         SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
+           FROM pair AS p
+           JOIN pg_catalog.pg_index AS a ON a.indexrelid = p.a
+           JOIN pg_catalog.pg_index AS b ON b.indexrelid = p.b
+           JOIN pg_catalog.pg_class AS c ON c.oid = p.a
+          WHERE NOT c.relispartition
             AND b.indkey::text || ' ' LIKE a.indkey::text || ' %'
             AND b.indclass::text || ' ' LIKE a.indclass::text || ' %'
             AND b.indcollation::text || ' ' LIKE a.indcollation::text || ' %'
@@ -78,18 +82,18 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
                     > (a.indisprimary, a.indisexclusion, a.indisreplident, a.indisunique, b.indexrelid))
           GROUP BY a.indexrelid),
      foremost AS (
-         (SELECT s.oid FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
+         (SELECT s.* FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
          UNION
-         (SELECT s.oid
+         (SELECT s.*
             FROM seen AS s
            WHERE s.droppable
              AND pg_catalog.pg_stat_get_numscans(s.oid) = 0
            ORDER BY s.pages DESC, s.oid
            LIMIT 2 * :top_indexes)
          UNION
-         (SELECT s.oid FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
+         (SELECT s.* FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
          UNION
-         (SELECT s.oid
+         (SELECT s.*
             FROM seen AS s
             JOIN redundant AS r ON r.oid = s.oid
            ORDER BY s.pages DESC, s.oid
@@ -98,9 +102,8 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
          SELECT s.*,
                 x.indrelid,
                 EXISTS (SELECT FROM locked AS l WHERE l.oid IN (s.oid, x.indrelid)) AS locked
-           FROM foremost AS f
-           JOIN seen AS s ON s.oid = f.oid
-           JOIN pg_catalog.pg_index AS x ON x.indexrelid = f.oid)
+           FROM foremost AS s
+           JOIN pg_catalog.pg_index AS x ON x.indexrelid = s.oid)
 SELECT n.nspname || '.' || c.relname AS index,
        n.nspname || '.' || t.relname AS relation,
        CASE WHEN NOT s.locked AND c.relkind = 'i' THEN pg_catalog.pg_relation_size(s.oid) END AS bytes,

@@ -27,13 +27,10 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
                              FROM pg_catalog.pg_options_to_table(coalesce(c.reloptions, h.reloptions)) AS p)
                  END AS o
            FROM pg_catalog.pg_class AS c
-           LEFT JOIN pg_catalog.pg_class AS h ON h.reltoastrelid = c.oid AND c.relkind = 't'
+           LEFT JOIN pg_catalog.pg_class AS h ON h.reltoastrelid = c.oid AND h.reltoastrelid <> 0
           WHERE c.relkind IN ('r', 'm', 't')
             AND c.relpersistence <> 't'
-            AND coalesce(h.relnamespace, c.relnamespace) NOT IN (SELECT n.oid
-                                                                   FROM pg_catalog.pg_namespace AS n
-                                                                  WHERE n.nspname IN ('pg_catalog', 'information_schema')
-                                                                     OR n.nspname ~ '^pg_(toast|temp)')
+            AND c.oid >= 16384  -- what initdb made is below
          OFFSET 0),  -- else every use of an option would look for it again
      -- What autovacuum compares, each divided by its threshold. Where it counts, half a row stands for a threshold of 0.
      seen AS MATERIALIZED (
@@ -70,13 +67,13 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
           CROSS JOIN part AS p
           GROUP BY p.owner),
      foremost AS (
-         (SELECT s.owner FROM seen AS s ORDER BY s.bytes DESC, s.owner LIMIT 2 * :top_relations)
+         (SELECT s.* FROM seen AS s ORDER BY s.bytes DESC, s.owner LIMIT 2 * :top_relations)
          UNION
-         (SELECT s.owner FROM seen AS s ORDER BY s.grown DESC, s.owner LIMIT :top_relations)
+         (SELECT s.* FROM seen AS s ORDER BY s.grown DESC, s.owner LIMIT :top_relations)
          UNION
-         (SELECT s.owner FROM seen AS s ORDER BY s.dead DESC, s.owner LIMIT 2 * :top_relations)
+         (SELECT s.* FROM seen AS s ORDER BY s.dead DESC, s.owner LIMIT 2 * :top_relations)
          UNION
-         (SELECT s.owner
+         (SELECT s.*
             FROM seen AS s
            ORDER BY greatest(s.dead_due, s.insert_due, s.analyze_due, s.freeze_due, s.multixact_due) DESC NULLS LAST, s.owner
            LIMIT 2 * :top_relations))
@@ -97,9 +94,8 @@ SELECT n.nspname || '.' || c.relname AS relation,
                                                       pg_catalog.pg_stat_get_last_autovacuum_time(c.reltoastrelid)))::float8 AS vacuumed_seconds,
        extract(epoch FROM pg_catalog.now() - greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
                                                       pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)))::float8 AS analyzed_seconds
-  FROM foremost AS f
-  JOIN seen AS s ON s.owner = f.owner
-  JOIN pg_catalog.pg_class AS c ON c.oid = f.owner
+  FROM foremost AS s
+  JOIN pg_catalog.pg_class AS c ON c.oid = s.owner
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  ORDER BY relation, oid
  LIMIT 7 * :top_relations

@@ -28,7 +28,6 @@ from pgmon.snapshot import Snapshot
 from servers import Server
 
 ENDS = pytest.mark.parametrize("major", [12, 17, 18], ids="pg{}".format)
-STORAGE = [f for f in FEATURES if f.tier is Tier.STORAGE]
 
 
 @contextmanager
@@ -58,6 +57,18 @@ def exposed(server: Server) -> running.Samples:
         read(agent, time)
         read(agent, time)
         return reading.samples(agent)
+
+
+METRICS = {
+    *("pg_table_dead_tuples", "pg_table_pct_dead", "pg_table_live_tuples", "pg_autovacuum_due_factor"),
+    *("pg_relation_size_bytes", "pg_partitioned_size_bytes", "pg_database_size_bytes"),
+    *("pg_index_size_bytes", "pg_index_scans_total", "pg_index_unused", "pg_index_invalid", "pg_index_duplicate"),
+    *("pg_partitions", "pg_partition_gaps", "pg_partition_oldest_age_seconds"),
+}
+
+
+def test_every_metric_is_there(exposed):
+    assert {m for m in METRICS if not any(("db", "app") in labels for labels in exposed.get(m, {}))} == set()
 
 
 def value(samples: running.Samples, metric: str, **labels: str) -> float | None:
@@ -370,6 +381,15 @@ def test_rows_are_counted_while_their_table_is_locked(server):
     assert found["public.churned"] == 2000
 
 
+@pytest.mark.parametrize("tier", [Tier.STORAGE, Tier.HOURLY])
+def test_a_slow_loop_ends_well_and_in_time_while_one_table_is_locked_and_another_about_to_be(server, tier):
+    with storage(server, "app") as (agent, _), locks(server):
+        snapshot = reading.refreshed(agent, tier)
+
+    assert snapshot.success, {k: r.message for k, r in snapshot.readings.items() if r.failure}
+    assert snapshot.seconds < agent.cadences[tier].budget
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
@@ -418,12 +438,12 @@ class Meddling:
         return self.source.ask(feature, facts, params, deadline)
 
 
-def meddled(agent: Agent, feature: str, db: str, happens: Callable[[], None]) -> Snapshot:
+def meddled(agent: Agent, feature: str, db: str, happens: Callable[[], None], tier: Tier = Tier.STORAGE) -> Snapshot:
     """Return a snapshot during which something happened."""
-    source = Meddling(agent.guard, feature, db, happens)
-    cadence = agent.cadences[Tier.STORAGE]
-    plan = Refresher(Tier.STORAGE, STORAGE, source, cadence, agent.config, agent.chosen, agent.clock.monotonic)
-    return plan(None)
+    source, features = Meddling(agent.guard, feature, db, happens), [f for f in FEATURES if f.tier is tier]
+    return Refresher(tier, features, source, agent.cadences[tier], agent.config, agent.chosen, agent.clock.monotonic)(
+        None
+    )
 
 
 def test_a_table_that_is_dropped_before_it_is_measured_is_left_out(server, scratch):
@@ -460,7 +480,8 @@ def test_a_table_that_is_renamed_has_its_new_name(server, scratch):
 ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'doomed'"
 
 
-def test_a_database_that_is_dropped_is_gone_and_no_error(server):
+@pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "stale_stats")])
+def test_a_database_that_is_dropped_is_gone_and_no_error(server, tier, feature):
     with server.connect() as connection:
         connection.execute("CREATE DATABASE doomed")
 
@@ -470,9 +491,9 @@ def test_a_database_that_is_dropped_is_gone_and_no_error(server):
             connection.execute("DROP DATABASE doomed")
 
         with storage(server, "'*'") as (agent, _):
-            snapshot = meddled(agent, "sizes", "doomed", drop)
+            snapshot = meddled(agent, feature, "doomed", drop, tier)
 
     assert snapshot.success
     assert snapshot.errors == 0
-    assert snapshot.readings["sizes", "doomed"].failure is Kind.GONE
-    assert snapshot.readings["sizes", "app"].failure is None
+    assert snapshot.readings[feature, "doomed"].failure is Kind.GONE
+    assert snapshot.readings[feature, "app"].failure is None
