@@ -34,7 +34,7 @@ os.environ.setdefault("STORAGE_DRIVER", "vfs")
 
 def run(*command: str, cwd: Path = ROOT) -> str:
     """Run a command; return what it printed."""
-    ended = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert ended.returncode == 0, f"{command}: {ended.stderr}{ended.stdout}"
     return ended.stdout.strip()
 
@@ -115,8 +115,8 @@ class Container:
                     return time.monotonic() - began
             except OSError:
                 pass
-            ended = self.process.poll() is not None
-            assert not ended and time.monotonic() < began + 30, self.process.stdout.read() if ended else "not up"
+            assert self.process.poll() is None, self.process.stdout.read()
+            assert time.monotonic() < began + 30, "it does not come up"
             time.sleep(0.1)
 
     def status(self) -> dict[str, str]:
