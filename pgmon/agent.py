@@ -93,14 +93,17 @@ class Agent:
         return Refresher(tier, features, source, cadence, self.config, self.chosen, self.clock.monotonic)
 
     def _cache(self, tier: Tier) -> Cache[Snapshot]:
-        cadence, features = self.cadences[tier], [f for f in self.features if f.tier is tier]
         heard: list[Callable[[Snapshot], None]] = [Changes(tier), self.history]
         if tier is Tier.HOT_PATH:
             heard.append(self.incarnations)
         if tier is Tier.HOURLY:
             heard.append(self.guard)
-        refresher = self._refresher(tier, features, self.guard, cadence)
-        return Cache(refresher, self.clock.monotonic, cadence.budget + GRACE, in_thread, heard)
+        return Cache(self.flight(tier), self.clock.monotonic, self.cadences[tier].budget + GRACE, in_thread, heard)
+
+    def flight(self, tier: Tier) -> Refresher:
+        """Return what reads a tier; what it returns is heard by nobody but its caller."""
+        features = [f for f in self.features if f.tier is tier]
+        return self._refresher(tier, features, self.guard, self.cadences[tier])
 
     def _collector(self, tier: Tier) -> TierCollector:
         return TierCollector(

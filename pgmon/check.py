@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pgmon import sqlfiles
-from pgmon.agent import GRACE, TIERS, Agent
-from pgmon.errors import GuardError, QueryError, StartError
+from pgmon.agent import GRACE, QUICK, TIERS, Agent
+from pgmon.errors import GuardError, Kind, QueryError, StartError
 from pgmon.facts import Facts
 from pgmon.feature import Tier, columns
 from pgmon.findings import SEVERITIES, Finding
 from pgmon.guard import ADVICE, SHOWN
 from pgmon.redact import plain
+from pgmon.remedy import remedy
 
 WIDTH = 60  # characters of a cell
+UNSHIELDED = "a pooler drops what pgmon sets at the start of a session; name PostgreSQL's own address in the DSN"
 CURE = 5000  # … and of a cure, which may name many routines
 
 
@@ -27,7 +29,7 @@ def judged(agent: Agent) -> Facts:
     try:
         facts = agent.door.facts("", Tier.HOT_PATH, agent.clock.monotonic() + GRACE)
     except QueryError as exc:
-        raise StartError(f"{exc.kind}: {exc}") from None
+        raise StartError(_with_cure(exc.kind, str(exc), "", Tier.HOT_PATH)) from None
     if not facts.monitors:
         raise StartError(f'the role lacks pg_monitor: GRANT pg_monitor TO "{facts.role}"')
     try:
@@ -40,24 +42,50 @@ def judged(agent: Agent) -> Facts:
 def report(agent: Agent) -> dict[str, Any]:
     """Return what was found, and what would run. Raises StartError, GuardError."""
     facts = judged(agent)
+    failures = {} if agent.guard.is_refused else _failures(agent, facts.role)
     return {
         "configuration": "ok",
         "server": {
             "version": ".".join(map(str, facts.version)),
             "state": "standby" if facts.in_recovery else "primary",
             "role": facts.role,
+            "shielded": facts.shielded,
         },
         "databases": agent.chosen(facts.databases),
         "privileges": agent.guard.state,
         "findings": [{name: getattr(f, name) for name in columns(Finding)} for f in agent.guard.findings or ()],
         "not_judged": [{"database": db, "reason": reason} for db, reason in agent.guard.unknown.items()],
         "plan": [
-            {"loop": f.tier, "feature": f.name, "verdict": verdict(f.name, facts)}
+            {"loop": f.tier, "feature": f.name, "verdict": _verdict(f.name, facts, failures)}
             for tier in TIERS
             for f in agent.features
             if f.tier is tier and f.of is None
         ],
     }
+
+
+def _verdict(name: str, facts: Facts, failures: Mapping[str, str]) -> str:
+    expected = verdict(name, facts)
+    return failures.get(name, expected) if expected == "ok" else expected
+
+
+def _failures(agent: Agent, role: str) -> dict[str, str]:
+    """Read the quick loops once; return why features could not be read, and what helps.
+
+    The slow loops may take a minute, and fail for the same reasons.
+    """
+    snapshots = [agent.flight(tier)(None) for tier in QUICK]
+    failed = [(r, r.failure) for s in snapshots for r in s.readings.values() if r.failure]
+    return {
+        r.feature.name: _with_cure(kind, r.message, role, r.feature.tier)
+        for r, kind in failed
+        if kind is not Kind.SKIPPED  # its turn comes
+    }
+
+
+def _with_cure(kind: Kind, message: str, role: str, tier: Tier) -> str:
+    cure = remedy(kind, message, role, tier)
+    return f"{kind}: {message}" + (f"; {cure}" if cure else "")
 
 
 def verdict(name: str, facts: Facts) -> str:
@@ -73,6 +101,8 @@ def text(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report for people."""
     server = found["server"]
     yield f"PostgreSQL {server['version']}, {server['state']}, as {plain(server['role'])}"
+    if not server["shielded"]:
+        yield f"not read-only by itself: {UNSHIELDED}"
     yield f"databases: {', '.join(map(plain, found['databases']))}"
     yield f"privileges: {found['privileges']}"
     yield from _table(found["findings"])

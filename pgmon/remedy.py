@@ -17,11 +17,25 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.MISSING: "add pg_stat_statements to shared_preload_libraries and restart the server",
     Kind.SATURATED: "raise max_connections, or set reserved_connections aside and GRANT pg_use_reserved_connections",
     Kind.REJECTED: "look at the password of the DSN, at pg_hba.conf and at sslmode",
+    Kind.GONE: "look at the name of the database in the DSN",
     Kind.UNREACHABLE: "look whether the server runs, and at host and port of the DSN",
     Kind.STARTING: "wait: it is read as soon as the server is up",
     Kind.SKIPPED: "raise budgets.{loop}: the statements before it used it up; it comes first next time",
     Kind.FAILED: "look into the server's log; if the statement is wrong, report it",
     Kind.BUG: "report it: the statement and the server's version are on the page",
+}
+
+# A refused login, by the server's or libpq's words, where they are English.
+LOGINS: Mapping[str, str] = {
+    "password": "give the role's password in the DSN, in the file of PGMON_DSN_FILE or in that of PGPASSFILE",
+    "pg_hba.conf": "let the role in by a line of pg_hba.conf, above any that rejects it, and reload the server: "
+    "hostssl all pgmon ADDRESS/32 scram-sha-256",
+    "not permitted to log in": "let the role log in: ALTER ROLE … LOGIN",
+    "role": "make the role with examples/role.sql, or correct the user of the DSN",
+    "certificate": "name the authority of the server's certificate by sslrootcert in the DSN, and the server as in it",
+    "SSL": "set ssl = on in postgresql.conf; sslmode=disable in the DSN only where nobody can listen",
+    "startup parameter": "a pooler is in front: name PostgreSQL's own address in the DSN; what makes a session "
+    "read-only does not pass a pooler",
 }
 
 
@@ -35,6 +49,8 @@ def remedy(kind: Kind, message: str, role: str, loop: str) -> str:
     """
     if "GRANT " in message or "CREATE EXTENSION " in message:
         return ""
+    if kind is Kind.REJECTED and (found := next((cure for said, cure in LOGINS.items() if said in message), "")):
+        return found
     role = role.replace('"', '""')
     if kind is Kind.DENIED and (denied := _DENIED.search(message)):
         return f'GRANT {_GRANTS.get(denied["kind"], "SELECT ON")} {denied["name"]} TO "{role}"'

@@ -64,6 +64,7 @@ WORDS: tuple[tuple[str, Kind], ...] = (
     ("no password supplied", Kind.REJECTED),
     ("server does not support SSL", Kind.REJECTED),
     ("certificate", Kind.REJECTED),
+    ("unsupported startup parameter", Kind.REJECTED),  # a pooler
     ("too many clients", Kind.SATURATED),
     ("too many connections", Kind.SATURATED),
     ("remaining connection slots", Kind.SATURATED),
@@ -207,5 +208,5 @@ def _kind_of_words(text: str) -> Kind:
 
 def query_error(exc: psycopg.Error) -> QueryError:
     """Return pgmon's error for psycopg's: the kind, and the server's own words where they are safe to show."""
-    said = exc.diag.message_primary or str(exc).strip().splitlines()[-1:] or [type(exc).__name__]
-    return QueryError(kind_of(exc), words(said if isinstance(said, str) else said[0]))
+    lines = [line for line in str(exc).strip().splitlines() if not line.startswith("\t")]  # libpq's hints are indented
+    return QueryError(kind_of(exc), words(exc.diag.message_primary or (lines or [type(exc).__name__])[-1]))

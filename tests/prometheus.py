@@ -24,11 +24,11 @@ import yaml
 from servers import free_port
 
 
-def program(name: str) -> str:
-    """Return the path of a program of Prometheus; otherwise skip the test, or let it fail in CI."""
-    found = shutil.which(name)
+def program(name: str, package: str = "prometheus") -> str:
+    """Return the path of a program of a Debian package; otherwise skip the test, or let it fail in CI."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed: apt-get install prometheus.")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed: apt-get install {package}.")
     return found
 
 

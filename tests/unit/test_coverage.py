@@ -56,6 +56,6 @@ def test_what_the_server_does_not_have_needs_no_remedy():
     assert coverage(FEATURE, [read("a", Kind.UNSUPPORTED, "needs PostgreSQL 16")], "pgmon").remedy == ""
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.UNSUPPORTED, Kind.GONE, Kind.REFUSED}))
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.UNSUPPORTED, Kind.REFUSED}))
 def test_every_other_failure_has_a_remedy(kind):
     assert remedy(kind, "", "pgmon", "storage")
