@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.many_tables import Refresh, Scrapes, cpu_nanoseconds, crowded, meter, scrapes
+from bench.many_tables import TEMP, Refresh, Scrapes, cpu_nanoseconds, crowded, meter, scrapes
 from conftest import require
 from pgmon.agent import QUICK, TIERS
 from pgmon.config import Limits
@@ -33,12 +33,18 @@ def many() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def refreshes(many) -> dict[Tier, Refresh]:
-    """Return what the second refresh of each tier cost."""
+def metered(many) -> tuple[dict[Tier, Refresh], list[str]]:
+    """Return what the second refresh of each tier cost, and what was sent in the database of the tables."""
     with meter(many) as m:
         for tier in TIERS:
             m.refresh(tier)
-        return {tier: m.refresh(tier) for tier in TIERS}
+        refreshes = {tier: m.refresh(tier) for tier in TIERS}
+        return refreshes, [sql for (_, db), sql in m.statements().items() if db == "app"]
+
+
+@pytest.fixture(scope="module")
+def refreshes(metered) -> dict[Tier, Refresh]:
+    return metered[0]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +76,15 @@ def test_what_is_read_every_minute_costs_no_more_than_ten(refreshes, looks):
     assert sum(refreshes[tier].backends for tier in QUICK) < 10 * looks
 
 
-def test_no_statement_writes_temporary_files(refreshes):
-    assert {tier: r.temp for tier, r in refreshes.items() if r.temp} == {}
+def test_with_an_eighth_of_its_memory_for_a_tenth_of_the_tables_no_statement_writes_temporary_files(many, metered):
+    with many.connect() as home, many.connect("monitor", "app", options="-c work_mem=2MB") as session:
+        before = home.execute(TEMP).fetchone()[0]
+        for sql in metered[1]:
+            session.execute(sql)
+        after = home.execute(TEMP).fetchone()[0]
+
+    assert len(metered[1]) > 10
+    assert after == before
 
 
 def test_no_statement_returns_more_rows_the_more_tables_there_are(refreshes):
