@@ -91,6 +91,9 @@ CREATE PUBLICATION told FOR TABLE bloated;
 TROUBLE = (sessions.orphaned_prepared, sessions.blocked_session, relations.rows_in_default, cluster.inactive_slot)
 # What this scene does not have: what takes a day, and what is absent as long as all is well.
 NOT_HERE = {
+    "pg_checkpoint_interval_ratio",  # after two checkpoints of half an hour
+    *("pg_temp_rate_deviations", "pg_temp_rate_times_mean"),  # once what is usual is learned
+    *("pg_wal_rate_deviations", "pg_wal_rate_times_mean"),
     "pg_replication_slot_runway_seconds",  # after ten minutes
     "pg_wraparound_overdue_seconds_left",  # where autovacuum is far behind
     "pgmon_connect_error",  # while nobody can connect: its own test is in tests/faults
