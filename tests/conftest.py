@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from packaging.specifiers import SpecifierSet
 from pytest_postgresql import factories
+from xdist.scheduler import LoadScopeScheduling
 
 import servers
 from proxy import Proxy
@@ -19,6 +21,19 @@ from servers import Server, Standby
 def pytest_report_header() -> list[str]:
     """List the PostgreSQL servers found."""
     return [f"PostgreSQL {major}: {servers.find(major) or 'not found'}" for major in servers.MAJORS]
+
+
+class SharedServers(LoadScopeScheduling):
+    """Deals the tests out so that those of one PostgreSQL version, which share its servers, stay with one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        version = re.search(r"\[.*\b(pg\d\d)\b", nodeid)
+        return version[1] if version else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
+    """Let `pytest -n 2` deal out by shared servers."""
+    return SharedServers(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
