@@ -11,9 +11,16 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from pytest_postgresql import factories
 
+import fault_table
 import servers
+from fault_table import FaultTable
 from proxy import Proxy
 from servers import Server, Standby
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Print the table of faults at the end."""
+    config.pluginmanager.register(FaultTable())
 
 
 def pytest_report_header() -> list[str]:
@@ -22,8 +29,9 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked pg(">= 14") on the versions they are not for."""
+    """Skip tests marked pg(">= 14") on the versions they are not for; note the faults of each."""
     for item in items:
+        fault_table.tell(item)
         for marker in item.iter_markers("pg"):
             if "pg_version" not in item.fixturenames:
                 raise pytest.UsageError(f"{item.nodeid} is marked pg, but uses neither server nor pg_version")
