@@ -48,6 +48,8 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     # The pool tells every failed attempt, with the server's words; the door tells each change once.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+    # The web server would tell of every client that leaves, and of every request that waits for a thread.
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
