@@ -74,7 +74,7 @@ def test_two_hundred_requests_that_drip_keep_nobody_out(agent, begun, drop):
 
 @pytest.mark.fault("F53")
 def test_answers_that_nobody_takes_keep_nobody_out(agent):
-    with crowd(agent.port, 200, METRICS):
+    with crowd(agent.port, 120, METRICS):
         assert slowest(agent, ("/livez",)) <= PROMISE
         assert slowest(agent, times=1) <= SCRAPE_TIMEOUT
 
@@ -189,9 +189,9 @@ HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        (HEAD + b"X: " + b"x" * 16384, {431}),
-        (HEAD + b"X: x\r\n" * 2731, {431}),
-        (b"GET /" + b"x" * 16379, {414, 431}),
+        ((HEAD + b"X: ").ljust(16384, b"x"), {431}),
+        (HEAD + (b"X: x\r\n" * 4000)[: 16384 - len(HEAD)], {431}),
+        (b"GET /".ljust(16384, b"x"), {431}),
         (b"GET /livez?" + b"x=1&" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {200, 400}),
         (b"GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404}),
         (b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404}),
