@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -101,6 +102,7 @@ def _end(ctx: click.Context, exit_code: int | None) -> None:
     if exit_code is not None:
         ctx.exit(exit_code)
     sys.stdout.flush()
+    logging.shutdown()
     os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])
 
 

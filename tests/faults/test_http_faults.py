@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 import running
@@ -178,6 +181,42 @@ def answered(client: socket.socket) -> bytes:
     while not answer.endswith(b"ok\n"):
         answer += client.recv(65536)
     return answer
+
+
+# --- passwords --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Process]:
+    """Return an agent that asks for a password whose hash takes a while."""
+    users = f"{{alice: '{bcrypt.hashpw(b'right', bcrypt.gensalt(10)).decode()}'}}"
+    with Process(DEAD, environ={"PGMON_HTTP_AUTH_BASIC_AUTH_USERS": users}) as running:
+        yield running
+
+
+@pytest.mark.fault("F64")
+def test_guesses_keep_nobody_out_and_one_at_a_time_is_checked(locked):
+    with ThreadPoolExecutor(20) as pool:
+        guesses = [pool.submit(locked.get, "/", Authorization=basic("alice", str(n))) for n in range(40)]
+
+        assert slowest(locked, ("/livez",)) <= PROMISE
+        assert {guess.result()[0] for guess in guesses} == {401, 429}
+    assert locked.get("/", Authorization=basic("alice", "right"))[0] == 200
+
+
+@pytest.mark.fault("F64")
+def test_an_unknown_user_takes_as_long_as_a_known_one(locked):
+    def took(user: str) -> float:
+        start = time.monotonic()
+        assert locked.get("/", Authorization=basic(user, "wrong"))[0] == 401
+        return time.monotonic() - start
+
+    known, unknown = (min(took(user) for _ in range(2)) for user in ("alice", "bob"))
+    assert known / 3 < unknown < known * 3
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 # --- requests that are none -------------------------------------------------------------------------------------------

@@ -126,7 +126,11 @@ def test_a_host_that_is_known_is_answered(host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "xinternal", "a b"]
+    "host",
+    [
+        *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "xinternal", "a b"),
+        *("[::1].evil.example", "localhost:80@evil.example", "localhost, evil.example", "localhost:x", ""),
+    ],
 )
 def test_a_foreign_host_is_refused(host):
     client = client_of(HTTP_ALLOWED_HOSTS="[.internal]")
