@@ -40,7 +40,7 @@ from pgmon import logs
 from pgmon.agent import Agent
 from pgmon.web import create_app
 from proxy import Proxy
-from running import Process, value
+from running import Process, configured, value
 from servers import Server, prepare
 
 SAMPLES = 60  # rows of a run
@@ -48,6 +48,7 @@ WARMUP = 0.25  # of a run, in which caches fill
 SHARE = 0.03  # of its mean by which a number may grow, along its line, after the warm-up …
 LEAST = {"rss_mb": 2, "threads": 1, "fds": 2, "series": 20, "kept": 500}  # … or by so much, for few come and go
 PAGES = ("/", "/activity", "/queries", "/storage", "/partitions", "/replication", "/autovacuum", "/alerts", "/status")
+NAMED = ("connections", "locks", "transactions")
 QUICK = {  # what a fault may take of the time that really passes
     "BUDGETS_HOT_PATH": "200ms",
     "BUDGETS_WORKLOAD": "300ms",
@@ -55,6 +56,8 @@ QUICK = {  # what a fault may take of the time that really passes
     "BUDGETS_HOURLY": "2s",
     "TIMEOUTS_CONNECT_TIMEOUT_S": "2",
 }
+# Of the hot path only what has names that come and go; of the other loops everything.
+FOREMOST = [f for f in FEATURES if f.tier is not Tier.HOT_PATH or (f.of or f).name in NAMED]
 SLOWER = {  # so that most cycles are the hot path's alone
     "SAMPLE_INTERVALS_WORKLOAD": "5m",
     "SAMPLE_INTERVALS_STORAGE": "1h",
@@ -199,7 +202,10 @@ class Soak:
         """Turn; return what grew."""
         environ = QUICK | SLOWER | {"NOTIFIERS_WEBHOOK": self._receiver.url_for("/hook")}
         dsn = self.server.dsn("monitor", port=self.proxy.port)
-        with ExitStack() as stack, reading.agent(dsn, self.time.clock(), **environ) as agent:
+        agent = Agent(configured(dsn, **environ), self.time.clock(), FOREMOST)
+        with ExitStack() as stack:
+            stack.callback(agent.close)
+            stack.callback(reading.rest)
             for mend in (self.proxy.thaw, self.server.thaw, self.life.close):
                 stack.callback(mend)
             with suppress(KeyboardInterrupt):
