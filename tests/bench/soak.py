@@ -38,6 +38,8 @@ import servers
 from fakes import ShiftedTime
 from pgmon import logs
 from pgmon.agent import Agent
+from pgmon.feature import Tier
+from pgmon.features import FEATURES
 from pgmon.web import create_app
 from proxy import Proxy
 from running import Process, configured, value
