@@ -103,7 +103,8 @@ def _end(ctx: click.Context, exit_code: int | None) -> None:
         ctx.exit(exit_code)
     sys.stdout.flush()
     logging.shutdown()
-    os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])
+    # What runs is this very program, with the arguments it has.
+    os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])  # nosec B606
 
 
 def _end_loop_on(signals: list[int], path: Path | None) -> None:

@@ -17,6 +17,7 @@ from pgmon.config import Auth
 from pgmon.errors import StartError
 
 REMEMBERED = 1000  # logins that worked; a bcrypt hash takes a quarter of a second
+PLACES = 2  # passwords at a time, of which one is checked and the others wait: guesses must not take every thread
 
 Check = Callable[[bytes, bytes], bool]
 
@@ -28,21 +29,17 @@ class Logins:
     users: Mapping[str, str] = field(default_factory=dict)
     tokens: Collection[bytes] = ()
     check: Check = hmac.compare_digest
-    places: int = 1  # requests at a time that may wait while a password is checked: guesses must not take every thread
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _worked: set[bytes] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _places: threading.Semaphore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._places = threading.Semaphore(self.places)
+    _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PLACES))
 
     @classmethod
-    def of(cls, auth: Auth, places: int) -> Logins:
+    def of(cls, auth: Auth) -> Logins:
         """Return what the configuration says. Raises StartError when it cannot be used."""
         users = {name: secret.get_secret_value() for name, secret in auth.basic_auth_users.items()}
         tokens = _tokens(auth.bearer_tokens_file) if auth.bearer_tokens_file else ()
-        return cls(users, tokens, _bcrypt() if users else hmac.compare_digest, places)
+        return cls(users, tokens, _bcrypt() if users else hmac.compare_digest)
 
     @property
     def challenge(self) -> str:

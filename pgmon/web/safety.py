@@ -64,7 +64,7 @@ def own_names(http: Http) -> list[str]:
 
 def protect(app: Flask, http: Http) -> None:
     """Refuse foreign hosts and who has not logged in; put the headers on every answer."""
-    names, logins = own_names(http), Logins.of(http.auth, max(1, http.threads // 2))
+    names, logins = own_names(http), Logins.of(http.auth)
 
     @app.before_request
     def admit() -> Response | None:
