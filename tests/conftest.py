@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
+from hypothesis import settings
 from packaging.specifiers import SpecifierSet
 from pytest_postgresql import factories
 
@@ -16,6 +17,12 @@ import servers
 from fault_table import FaultTable
 from proxy import Proxy
 from servers import Server, Standby
+
+# PGMON_EXAMPLES=10000 tries a hundred times as many texts where texts come from outside.
+settings.register_profile(
+    "pgmon", max_examples=int(os.environ.get("PGMON_EXAMPLES", "100")), deadline=None, database=None
+)
+settings.load_profile("pgmon")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Ask whether what the image installs (requirements.txt) has known vulnerabilities.
 
 Ends with 1 when something has. Who cannot be asked, or does not know a package, makes no failure and no pass: that is
