@@ -21,6 +21,7 @@ SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+PLAIN = structlog.dev.plain_traceback  # where rich is installed, it would show the values of variables
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,9 @@ class Writer(logging.Handler):
 def configure(level: str, form: str) -> None:
     """Write events of `level` and above to the standard output, as 'json' or 'console'."""
     renderer: Any = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=PLAIN)
     )
     # A descriptor of its own: where the standard output is closed, its number may become a connection's.
     handler = Writer(os.dup(sys.stdout.fileno())) if sys.stdout else logging.NullHandler()

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
+from pgmon import logs
 from pgmon.logs import WAITING, Writer
 from watching import eventually
 
@@ -83,3 +85,46 @@ def test_a_text_in_no_encoding_is_written(pipe):
     writer.flush()
 
     assert read(reading) == b"a\\udc80b\n"
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    """Leave logging as it was."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.fault("F51")
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_value_of_a_variable(form, capfd):
+    logs.configure("info", form)
+
+    secret = "c4nary" + "5ecret"
+    try:
+        raise LookupError(len(secret))
+    except LookupError:
+        structlog.get_logger("x").exception("it failed")
+    logging.getLogger().handlers[0].flush()
+
+    said = capfd.readouterr()
+    assert "LookupError" in said.out
+    assert secret not in said.out + said.err
+
+
+@pytest.mark.fault("F48")
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_is_logged_is_one_line_without_controls(form, capfd):
+    logs.configure("info", form)
+
+    structlog.get_logger("x").info("a\nb", name="c\x1b[31md\r\ne\x9b0m\u202ef")
+    logging.getLogger().handlers[0].flush()
+
+    said = capfd.readouterr().out
+    assert said.count("\n") == 1
+    assert not set(said) & set("\x1b\r\x9b\u202e")
