@@ -25,7 +25,7 @@ HEADERS = {
 }
 ANY_HOST = ("/livez", "/metrics")  # a scraper or a probe may come by any name: no browser shows what they say
 OPEN = ("/livez",)
-ADDRESS = r"([\dA-Fa-f:.]+)"
+ADDRESS = r"([\dA-Fa-f:.]*[\dA-Fa-f:])"
 HOST = re.compile(rf"\[{ADDRESS}\](?::\d+)?|([\w.-]+)(?::\d+)?|{ADDRESS}")  # some write no brackets
 
 

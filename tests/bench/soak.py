@@ -149,7 +149,7 @@ class Life:
         if n % 20 == 0:  # another database each time
             with self._server.connect() as home:
                 home.execute(f"CREATE DATABASE soak_{n}")
-                home.execute(f"DROP DATABASE IF EXISTS soak_{n - 20}")
+                home.execute(f"DROP DATABASE IF EXISTS soak_{n - 20} WITH (FORCE)")  # an agent may be in it
 
     def close(self) -> None:
         """End it."""

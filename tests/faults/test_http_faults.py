@@ -224,7 +224,7 @@ def basic(user: str, password: str) -> str:
 HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.mark.fault("F55", "F57")
+@pytest.mark.fault("F55", "F57", "F61")
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -262,6 +262,18 @@ def test_what_is_no_request_gets_a_plain_answer(agent, request_, expected):
     assert b"Traceback" not in answer
     assert b"Server:" not in answer
     assert b"Location:" not in answer
+
+
+@pytest.mark.fault("F60", "F65")
+def test_what_a_proxy_would_say_is_not_believed(agent):
+    spoofed = b"".join(
+        b"X-Forwarded-%s: %s\r\n" % header
+        for header in [(b"Host", b"evil.example"), (b"Proto", b"https"), (b"For", b"127.0.0.1"), (b"Prefix", b"/evil")]
+    )
+    asked = b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n" + spoofed + b"\r\n"
+
+    assert b"evil" not in sent(agent.port, asked % b"localhost")
+    assert status(sent(agent.port, asked.replace(b"Host: evil", b"Host: localhost") % b"foreign.example")) == 400
 
 
 BODY = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
