@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -16,7 +17,6 @@ from typing import Any
 import click
 import structlog
 import yaml
-from waitress.server import create_server
 
 from pgmon import __version__, check, demo, logs, sqlfiles
 from pgmon.agent import Agent
@@ -31,6 +31,7 @@ from pgmon.features import FEATURES
 from pgmon.notify import channels, sample
 from pgmon.notify.notification import Channel, DeliveryError, Notification, Place
 from pgmon.web import create_app
+from pgmon.web.listener import listen
 
 log = structlog.get_logger("pgmon")
 
@@ -83,7 +84,7 @@ def _usable(loaded: Loaded) -> Config:
 def serve(config: Config, path: Path | None = None) -> int | None:
     """Serve until a signal or the guard ends it; return the exit code, None to start anew (SIGHUP)."""
     agent = Agent(config)
-    server = _listening(agent)
+    server = listen(create_app(agent), config.http)  # before the first byte to the database
     signals: list[int] = []
     _end_loop_on(signals, path)
     log.info("serving", bind=config.http.bind, version=__version__, cluster=config.cluster)
@@ -101,33 +102,9 @@ def _end(ctx: click.Context, exit_code: int | None) -> None:
     if exit_code is not None:
         ctx.exit(exit_code)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])
-
-
-def _listening(agent: Agent) -> Any:
-    """Return the HTTP server, listening. Raises StartError: before the first byte to the database."""
-    host, port = agent.config.http.address
-    try:
-        return create_server(
-            create_app(agent),
-            host=host,
-            port=port,
-            threads=agent.config.http.threads,
-            connection_limit=64,
-            backlog=64,
-            channel_timeout=30,
-            cleanup_interval=2,
-            max_request_header_size=16384,
-            max_request_body_size=65536,
-            clear_untrusted_proxy_headers=True,
-            ident=None,
-            expose_tracebacks=False,
-            log_socket_errors=False,
-            asyncore_use_poll=True,
-        )
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no address"
-        raise StartError(f"cannot listen on {agent.config.http.bind}: {reason} (http.bind, PGMON_HTTP_BIND)") from exc
+    logging.shutdown()
+    # What runs is this very program, with the arguments it has.
+    os.execv(sys.executable, [sys.executable, "-m", "pgmon", *sys.argv[1:]])  # nosec B606
 
 
 def _end_loop_on(signals: list[int], path: Path | None) -> None:

@@ -33,15 +33,20 @@ def check_dsn(dsn: str, require_tls: bool) -> None:
     except psycopg.Error:
         raise ConfigError(["dsn: not a connection string (postgresql://user@host:5432/dbname, or key=value)"]) from None
     mode = params.get("sslmode") or os.environ.get("PGSSLMODE", "")
-    if require_tls and mode not in ("require", "verify-ca", "verify-full") and not all(map(_local, _hosts(params))):
+    if require_tls and mode not in ("require", "verify-ca", "verify-full") and not _stays_here(params):
         raise ConfigError(
             ["dsn: another host needs TLS: add sslmode=verify-full (or require), or set security.require_tls to false"]
         )
 
 
 def _hosts(params: Mapping[str, Any]) -> list[str]:
-    named = params.get("hostaddr") or params.get("host") or os.environ.get("PGHOST", "")
-    return str(named).split(",")
+    address = params.get("hostaddr") or os.environ.get("PGHOSTADDR")  # either is called, whatever the host's name
+    return str(address or params.get("host") or os.environ.get("PGHOST", "")).split(",")
+
+
+def _stays_here(params: Mapping[str, Any]) -> bool:
+    """Tell whether no other host is called; which one a service names only libpq knows."""
+    return not (params.get("service") or os.environ.get("PGSERVICE")) and all(map(_local, _hosts(params)))
 
 
 def _local(host: str) -> bool:

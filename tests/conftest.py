@@ -9,13 +9,27 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
+from hypothesis import settings
 from packaging.specifiers import SpecifierSet
 from pytest_postgresql import factories
 from xdist.scheduler import LoadScopeScheduling
 
+import fault_table
 import servers
+from fault_table import FaultTable
 from proxy import Proxy
 from servers import Server, Standby
+
+# PGMON_EXAMPLES=10000 tries a hundred times as many texts where texts come from outside.
+settings.register_profile(
+    "pgmon", max_examples=int(os.environ.get("PGMON_EXAMPLES", "100")), deadline=None, database=None
+)
+settings.load_profile("pgmon")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Print the table of faults at the end."""
+    config.pluginmanager.register(FaultTable())
 
 
 def pytest_report_header() -> list[str]:
@@ -37,8 +51,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedSer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked pg(">= 14") on the versions they are not for."""
+    """Skip tests marked pg(">= 14") on the versions they are not for; note the faults of each."""
     for item in items:
+        fault_table.tell(item)
         for marker in item.iter_markers("pg"):
             if "pg_version" not in item.fixturenames:
                 raise pytest.UsageError(f"{item.nodeid} is marked pg, but uses neither server nor pg_version")

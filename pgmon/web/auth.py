@@ -17,7 +17,7 @@ from pgmon.config import Auth
 from pgmon.errors import StartError
 
 REMEMBERED = 1000  # logins that worked; a bcrypt hash takes a quarter of a second
-NOBODY = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"  # hashed with for an unknown user
+PLACES = 2  # passwords at a time, of which one is checked and the others wait: guesses must not take every thread
 
 Check = Callable[[bytes, bytes], bool]
 
@@ -32,6 +32,7 @@ class Logins:
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _worked: set[bytes] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PLACES))
 
     @classmethod
     def of(cls, auth: Auth) -> Logins:
@@ -46,17 +47,17 @@ class Logins:
         basic = ['Basic realm="pgmon", charset="UTF-8"'] if self.users else []
         return ", ".join([*basic, *(['Bearer realm="pgmon"'] if self.tokens else [])])
 
-    def admit(self, authorization: str) -> bool:
-        """Tell whether who sent this header may look."""
+    def admit(self, authorization: str) -> bool | None:
+        """Tell whether who sent this header may look; None when too many wait for that already."""
         if not self.users and not self.tokens:
             return True
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() == "bearer":
             digest = _digest(given.strip().encode())
             return any([hmac.compare_digest(digest, token) for token in self.tokens])  # all of them: no timing
-        return scheme.lower() == "basic" and bool(self.users) and self._is_user(given)
+        return self._is_user(given) if scheme.lower() == "basic" and self.users else False
 
-    def _is_user(self, given: str) -> bool:
+    def _is_user(self, given: str) -> bool | None:
         try:
             name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
@@ -64,11 +65,21 @@ class Logins:
         mark = hmac.digest(self._key, given.encode(), "sha256")
         if mark in self._worked:
             return True
-        with self._lock:  # one at a time: guesses must not keep every thread busy
-            works = self.check(password.encode()[:72], self.users.get(name, NOBODY).encode()) and name in self.users
+        works = self._checked(name, password)
         if works and len(self._worked) < REMEMBERED:
             self._worked.add(mark)
         return works
+
+    def _checked(self, name: str, password: str) -> bool | None:
+        """Check a password, one at a time."""
+        if not self._places.acquire(blocking=False):
+            return None
+        anybody = next(iter(self.users.values()))  # an unknown user takes as long as a known one
+        try:
+            with self._lock:
+                return self.check(password.encode()[:72], self.users.get(name, anybody).encode()) and name in self.users
+        finally:
+            self._places.release()
 
 
 def _bcrypt() -> Check:

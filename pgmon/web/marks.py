@@ -30,18 +30,19 @@ def ticks(marks: Sequence[float]) -> Markup:
     """Return the marks of limits: of several the last one, the graver, stands out of the bar."""
     if not marks:
         return Markup()
-    minor = "".join(f'<rect class="m" x="{short(x)}%" width="1" height="100%"/>' for x in marks[:-1])
-    return Markup(f'{minor}<rect class="m" x="{short(marks[-1])}%" y="-3" width="1.5" height="14"/>')
+    minor = [Markup('<rect class="m" x="{}%" width="1" height="100%"/>').format(short(x)) for x in marks[:-1]]
+    grave = Markup('<rect class="m" x="{}%" y="-3" width="1.5" height="14"/>').format(short(marks[-1]))
+    return Markup().join([*minor, grave])
 
 
 def bar(share: float | None, marks: Sequence[float] = (), state: str = "") -> Markup:
     """Return a bar filled to `share` percent, with the marks of its limits; None is not known."""
     if share is None:
-        return Markup(f'<svg class="bar" aria-hidden="true"><rect fill="{HATCH}" width="100%" height="100%"/></svg>')
+        hatched = Markup('<svg class="bar" aria-hidden="true"><rect fill="{}" width="100%" height="100%"/></svg>')
+        return hatched.format(HATCH)
     filled = short(max(0.0, min(share, 100.0)))
-    return Markup(
-        f'<svg class="{f"bar {state}".strip()}" aria-hidden="true">{TRACK}'
-        f'<rect class="f" width="{filled}%" height="100%"/>{ticks(marks)}</svg>'
+    return Markup('<svg class="{}" aria-hidden="true">{}<rect class="f" width="{}%" height="100%"/>{}</svg>').format(
+        f"bar {state}".strip(), TRACK, filled, ticks(marks)
     )
 
 
@@ -49,9 +50,11 @@ def stack(parts: Iterable[tuple[float, str]], marks: Sequence[float] = ()) -> Ma
     """Return a stacked bar of (percent, class)."""
     drawn, x = [], 0.0
     for percent, kind in parts:
-        drawn.append(f'<rect class="{kind}" x="{short(x)}%" width="{short(percent)}%" height="100%"/>')
+        part = Markup('<rect class="{}" x="{}%" width="{}%" height="100%"/>')
+        drawn.append(part.format(kind, short(x), short(percent)))
         x += percent
-    return Markup(f'<svg class="bar" aria-hidden="true">{TRACK}{"".join(drawn)}{ticks(marks)}</svg>')
+    whole = Markup('<svg class="bar" aria-hidden="true">{}{}{}</svg>')
+    return whole.format(TRACK, Markup().join(drawn), ticks(marks))
 
 
 def spark(values: Sequence[float | None], label: str, limit: float | None = None, height: int = 36) -> Markup:
@@ -70,13 +73,14 @@ def spark(values: Sequence[float | None], label: str, limit: float | None = None
         return short(place * WIDTH / (len(values) - 1))
 
     drawn = [
-        Markup(f'<rect fill="{HATCH}" x="{x(a)}" width="{x(b - a)}" height="{height}"/>') for a, b in _holes(values)
+        Markup('<rect fill="{}" x="{}" width="{}" height="{}"/>').format(HATCH, x(a), x(b - a), height)
+        for a, b in _holes(values)
     ]
     if limit is not None and limit in reach:
-        drawn.append(Markup(f'<path class="m" d="M0 {y(limit)}H{WIDTH}"/>'))
-    drawn.append(Markup(f'<path d="{_line(values, x, y)}"/>'))
+        drawn.append(Markup('<path class="m" d="M0 {}H{}"/>').format(y(limit), WIDTH))
+    drawn.append(Markup('<path d="{}"/>').format(_line(values, x, y)))
     if values[-1] is not None:
-        drawn.append(Markup(f'<path class="e" d="M{WIDTH} {y(values[-1])}h0"/>'))
+        drawn.append(Markup('<path class="e" d="M{} {}h0"/>').format(WIDTH, y(values[-1])))
     return Markup(
         '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(WIDTH, height, label, Markup().join(drawn))
@@ -133,11 +137,13 @@ def strip(
                 s.kind, s.x, short(height - tall), s.width, short(tall), s.title
             )
         )
-    drawn.append(Markup(f'<rect class="x" y="{height}" width="100%" height="1"/>'))
+    drawn.append(Markup('<rect class="x" y="{}" width="100%" height="1"/>').format(height))
     if need is not None:
-        drawn.append(Markup(f'<rect class="m" x="{need:.2f}%" y="-3" width="1.5" height="{height + 6}"/>'))
+        reach = Markup('<rect class="m" x="{:.2f}%" y="-3" width="1.5" height="{}"/>')
+        drawn.append(reach.format(need, height + 6))
     if now is not None:
-        drawn.append(Markup(f'<rect class="now" x="{now:.2f}%" y="-8" width="1" height="{height + 12}"/>'))
+        line = Markup('<rect class="now" x="{:.2f}%" y="-8" width="1" height="{}"/>')
+        drawn.append(line.format(now, height + 12))
     drawn += [
         Markup('<text x="{:.2f}%" y="{}" text-anchor="{}">{}</text>').format(x, height + 16, anchor, text)
         for x, anchor, text in labels

@@ -138,19 +138,19 @@ def _heads(view: View, by: str) -> list[Head]:
 def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: Mapping[Key, list[Point]]) -> Line:
     share = use.value("seconds") / total if total else None
     calls, blocks = use.sums["calls"] or 0, (use.sums["blks_hit"] or 0) + (use.sums["blks_read"] or 0)
-    ratio = Cell(Markup(UNKNOWN), "n") if not blocks else tables.number((use.sums["blks_hit"] or 0) / blocks, "ratio")
+    ratio = Cell(escape(UNKNOWN), "n") if not blocks else tables.number((use.sums["blks_hit"] or 0) / blocks, "ratio")
     name = _other(use) if use.queryid == OTHER else _linked(view, use, texts.get(use.queryid))
     trail = drawn(trails.get(use.key, []), view.now, view.agent.cadences[STATEMENTS.tier].ttl)
     anchor = view.anchor(f"q-{use.queryid}-{len(view.anchors)}")
     return Line(
         [
             Cell(name, "q", header=True, anchor=anchor),
-            Cell(Markup(UNKNOWN), "n") if share is None else tables.number(share, "ratio"),
+            Cell(escape(UNKNOWN), "n") if share is None else tables.number(share, "ratio"),
             Cell(marks.bar(None if share is None else share * 100), "g"),
             Cell(marks.spark(trail, "Share of time in the last hour", height=20), "g2"),
             _rate(use, "calls", count),
-            tables.number(use.value("mean"), "seconds") if calls else Cell(Markup(UNKNOWN), "n"),
-            Cell(escape(count((use.sums["rows"] or 0) / calls).text) if calls else Markup(UNKNOWN), "n"),
+            tables.number(use.value("mean"), "seconds") if calls else Cell(escape(UNKNOWN), "n"),
+            Cell(escape(count((use.sums["rows"] or 0) / calls).text) if calls else escape(UNKNOWN), "n"),
             ratio,
             _rate(use, "blks_read", size, BLOCK),
             _rate(use, "temp_blks_written", size, BLOCK),
@@ -174,7 +174,7 @@ def _rate(use: Use, name: str, shown: Callable[[float], Amount], each: int = 1) 
     """Return a sum per second, or as it is where it is of no known time."""
     value = use.sums[name]
     if value is None:
-        return Cell(Markup(UNKNOWN), "n", "not known")
+        return Cell(escape(UNKNOWN), "n", "not known")
     made = shown(value * each / (use.elapsed or 1))
     return replace(tables.of_amount(made, "/s" if use.elapsed and value else ""), title=f"{value * each:,.0f}")
 
@@ -244,4 +244,4 @@ def _counters(row: Statement, use: Use | None) -> Table:
 
 
 def _number(value: Any, unit: str) -> Cell:
-    return Cell(Markup(UNKNOWN), "n", "not known") if value is None else tables.number(value, unit)
+    return Cell(escape(UNKNOWN), "n", "not known") if value is None else tables.number(value, unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -24,17 +25,18 @@ HEADERS = {
 }
 ANY_HOST = ("/livez", "/metrics")  # a scraper or a probe may come by any name: no browser shows what they say
 OPEN = ("/livez",)
+ADDRESS = r"([\dA-Fa-f:.]*[\dA-Fa-f:])"
+HOST = re.compile(rf"\[{ADDRESS}\](?::\d+)?|([\w.-]+)(?::\d+)?|{ADDRESS}")  # some write no brackets
 
 
 def host_of(header: str) -> str:
-    """Return the host of a Host header without its port.
+    """Return the host of a Host header without its port; '' for a header that is none.
 
-    >>> host_of("pgmon:8181"), host_of("[::1]:8181"), host_of("::1")
-    ('pgmon', '::1', '::1')
+    >>> host_of("pgmon:8181"), host_of("[::1]:8181"), host_of("::1"), host_of("[::1].example.com")
+    ('pgmon', '::1', '::1', '')
     """
-    if header.startswith("["):
-        return header[1:].partition("]")[0].lower()
-    return header.partition(":")[0].lower().rstrip(".") if header.count(":") == 1 else header.lower().rstrip(".")
+    match = HOST.fullmatch(header)
+    return match[match.lastindex or 0].lower().rstrip(".") if match else ""
 
 
 def is_known(host: str, names: Collection[str]) -> bool:
@@ -70,9 +72,10 @@ def protect(app: Flask, http: Http) -> None:
             return _refused("this name is not known to pgmon: add it to http.allowed_hosts", 400)
         if request.path in OPEN or (request.path == "/metrics" and not http.auth.metrics):
             return None
-        if not logins.admit(request.headers.get("Authorization", "")):
-            return _refused("log in", 401, **{"WWW-Authenticate": logins.challenge})
-        return None
+        admitted = logins.admit(request.headers.get("Authorization", ""))
+        if admitted is None:
+            return _refused("too many are logging in", 429, **{"Retry-After": "1"})
+        return None if admitted else _refused("log in", 401, **{"WWW-Authenticate": logins.challenge})
 
     app.after_request(_with_headers)
 

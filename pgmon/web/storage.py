@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pgmon.features.partitions import PARTITION_RANGES, PARTITIONS, Partitioned, PartitionRange
 from pgmon.features.tables import SIZES
@@ -43,7 +43,7 @@ def growth(view: View, panel: Panel) -> Panel:
 
 def _grown(now: int | None, first: int | None) -> tables.Cell:
     if now is None or first is None:
-        return tables.Cell(Markup(UNKNOWN), "n", "not known: it was not among the largest")
+        return tables.Cell(escape(UNKNOWN), "n", "not known: it was not among the largest")
     shown = size(abs(now - first))
     sign = "+" if now > first else "−" if now < first else ""
     return tables.of_amount(replace(shown, text=f"{sign}{shown.text}"))

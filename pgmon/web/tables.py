@@ -229,10 +229,14 @@ def facts(view: View, feature: Feature[Any, Any], row: object) -> Table:
 
 def _fact(view: View, f: Field, value: Any, state: str, barred: bool) -> Line:
     name = Cell(escape(f.words), title=f.column.help, header=True)
-    limit = Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words) if f.is_drawn and f.limits else ""
+    limit = (
+        Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words)
+        if f.is_drawn and f.limits
+        else Markup()
+    )
     shown = _cell(view, f, value)
     shown = replace(shown, kind="n" if shown.kind in ("", "nw") else shown.kind)
-    return Line([name, shown, *([Cell(Markup(limit), "g")] if barred else [])], state)
+    return Line([name, shown, *([Cell(limit, "g")] if barred else [])], state)
 
 
 def _compared(found: Sequence[Field], rows: Sequence[Any], name: str) -> list[Field]:
@@ -349,9 +353,9 @@ def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
 def _cell(view: View, f: Field, value: Any) -> Cell:
     """Return a value by what it is: yes or no, a number, SQL, a name, a text."""
     if value is None:
-        return Cell(Markup(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
+        return Cell(escape(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
     if isinstance(value, bool) or (f.is_flag and value in (0, 1)):
-        return Cell(Markup("yes" if value else "no"), title=str(int(value)))
+        return Cell(escape("yes" if value else "no"), title=str(int(value)))
     if f.name in ("queryid", "alert") or f.name.endswith("pid"):
         return Cell(linked(view, f.name, value), "id")
     if f.name == "oid":
@@ -397,7 +401,7 @@ def breakable(name: str) -> Markup:
     >>> str(breakable("a.b_<c"))
     'a.<wbr>b_<wbr>&lt;c'
     """
-    return Markup(str(escape(name)).replace("_", "_<wbr>").replace(".", ".<wbr>"))
+    return escape(name).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def linked(view: View, name: str, value: Any) -> Markup:

@@ -22,6 +22,7 @@ def statuses(samples: Samples, features: Sequence[str] = PGSS) -> set[str]:
 # --- limits and locks -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     ("limits", "status"),
     [
@@ -29,7 +30,7 @@ def statuses(samples: Samples, features: Sequence[str] = PGSS) -> set[str]:
         ({"TIMEOUTS_LOCK_TIMEOUT_MS": "300"}, "locked"),
     ],
 )
-def test_f20_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
+def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
     with Watch(server.dsn("monitor"), **limits) as watch:
         watch.scrape()
         good = watch.scrape(60)
@@ -53,7 +54,8 @@ def test_f20_a_statement_that_lasts_too_long_fails_alone(server, limits, status)
 # --- pg_stat_statements -----------------------------------------------------------------------------------------------
 
 
-def test_f26_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
+@pytest.mark.fault("F26")
+def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
     with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
         watch.scrape()
         good = watch.scrape(60)
@@ -73,7 +75,8 @@ def test_f26_a_dropped_extension_is_missing_and_read_again_when_it_is_back(serve
         assert value(back, "pg_qps") is None or 0 <= value(back, "pg_qps") < 100
 
 
-def test_f27_any_version_of_the_extension_in_any_schema_is_read(fresh_server):
+@pytest.mark.fault("F27")
+def test_any_version_of_the_extension_in_any_schema_is_read(fresh_server):
     server, schema = fresh_server(18), '"mon ""it\'or"'
     with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
         admin.execute(f"CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO monitor")
@@ -97,7 +100,8 @@ def settings(server: Server) -> Iterator[Server]:
     server.restart()
 
 
-def test_f28_a_library_that_is_not_loaded_is_missing(settings):
+@pytest.mark.fault("F28")
+def test_a_library_that_is_not_loaded_is_missing(settings):
     settings.configure({"shared_preload_libraries": ""})
     settings.restart()
     with Watch(settings.dsn("monitor")) as watch:
@@ -110,7 +114,8 @@ def test_f28_a_library_that_is_not_loaded_is_missing(settings):
         assert value(samples, "pg_tps", db="postgres") is not None
 
 
-def test_f29_evicted_statements_make_no_rate_negative(settings):
+@pytest.mark.fault("F29")
+def test_evicted_statements_make_no_rate_negative(settings):
     settings.configure({"pg_stat_statements.max": "100"})
     settings.restart()
     with Watch(settings.dsn("monitor"), LIMITS_TOP_QUERIES="5") as watch, settings.connect() as client:
@@ -139,8 +144,9 @@ RESETS = (
 )
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.parametrize("reset", RESETS)
-def test_f30_statistics_that_were_reset_make_no_absurd_rate(server, reset):
+def test_statistics_that_were_reset_make_no_absurd_rate(server, reset):
     commit(server, 100_000)
     with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
         watch.scrape()
@@ -158,8 +164,9 @@ def test_f30_statistics_that_were_reset_make_no_absurd_rate(server, reset):
 # --- databases and roles ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F33")
 @pytest.mark.parametrize("gone", ["DROP DATABASE doomed", "ALTER DATABASE doomed RENAME TO renamed"])
-def test_f33_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
+def test_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
     with server.connect() as admin:
 
         class Late(Agent):
@@ -225,7 +232,8 @@ def hostile(server: Server) -> Iterator[Server]:
         admin.execute("DROP FUNCTION public.now; DROP VIEW public.pg_stat_activity")
 
 
-def test_f43_the_settings_of_the_role_change_nothing(server, request):
+@pytest.mark.fault("F43")
+def test_the_settings_of_the_role_change_nothing(server, request):
     with Watch(server.dsn("monitor")) as watch:
         good = [watch.scrape(), watch.scrape(60)][-1]
         ours = sessions(server)
@@ -245,7 +253,8 @@ def test_f43_the_settings_of_the_role_change_nothing(server, request):
         assert facts.start_time != round(facts.start_time)  # with all its digits
 
 
-def test_f43_the_settings_of_the_role_change_nothing_on_a_standby(hostile, replica):
+@pytest.mark.fault("F43")
+def test_the_settings_of_the_role_change_nothing_on_a_standby(hostile, replica):
     with Watch(replica.dsn("monitor")) as watch:
         watch.scrape()
         samples = watch.scrape(60)

@@ -18,7 +18,8 @@ def flights() -> int:
     return sum(thread.name == "pgmon-flight" for thread in threading.enumerate())
 
 
-def test_f05_a_listener_that_never_answers_is_given_up_and_left_alone(server, proxy):
+@pytest.mark.fault("F05")
+def test_a_listener_that_never_answers_is_given_up_and_left_alone(server, proxy):
     proxy.freeze()
     with Watch(server.dsn("monitor", port=proxy.port), **SHORT) as watch:
         for _ in range(20):
@@ -33,7 +34,8 @@ def test_f05_a_listener_that_never_answers_is_given_up_and_left_alone(server, pr
         assert watch.until("pg_up", 1) <= RECOVERY
 
 
-def test_f06_a_backend_frozen_in_a_statement_is_given_up_at_the_deadline(server):
+@pytest.mark.fault("F06")
+def test_a_backend_frozen_in_a_statement_is_given_up_at_the_deadline(server):
     with Watch(server.dsn("monitor"), BUDGETS_WORKLOAD="1s") as watch, server.connect() as blocker:
         watch.scrape()
         good = watch.scrape(60)
@@ -56,7 +58,8 @@ def test_f06_a_backend_frozen_in_a_statement_is_given_up_at_the_deadline(server)
         assert sessions(server) <= SESSIONS
 
 
-def test_f07_frozen_idle_sessions_are_parked_and_replaced(server):
+@pytest.mark.fault("F07")
+def test_frozen_idle_sessions_are_parked_and_replaced(server):
     with Watch(server.dsn("monitor")) as watch:
         watch.scrape()
         good = watch.scrape(15)
@@ -76,7 +79,8 @@ def test_f07_frozen_idle_sessions_are_parked_and_replaced(server):
         assert (sessions(server) <= SESSIONS, watch.failed(samples)) == (True, {})
 
 
-def test_f07_with_every_session_frozen_none_is_added_and_they_come_back(server):
+@pytest.mark.fault("F07")
+def test_with_every_session_frozen_none_is_added_and_they_come_back(server):
     with Watch(server.dsn("monitor"), **SHORT) as watch:
         watch.scrape()
         watch.scrape(15)
@@ -93,7 +97,8 @@ def test_f07_with_every_session_frozen_none_is_added_and_they_come_back(server):
         assert sessions(server) <= SESSIONS
 
 
-def test_f08_a_hundred_refreshes_in_black_holes_leave_no_session_and_no_thread(server, proxy):
+@pytest.mark.fault("F08")
+def test_a_hundred_refreshes_in_black_holes_leave_no_session_and_no_thread(server, proxy):
     with Watch(server.dsn("monitor", port=proxy.port), **SHORT) as watch:
         watch.until("pg_up", 1)
         threads = threading.active_count()
@@ -115,7 +120,8 @@ def test_f08_a_hundred_refreshes_in_black_holes_leave_no_session_and_no_thread(s
         assert sum(samples["pgmon_lost_refreshes_total"].values()) == 0
 
 
-def test_f08_last_good_numbers_stay_with_their_true_age_and_then_are_absent(server, proxy):
+@pytest.mark.fault("F08")
+def test_last_good_numbers_stay_with_their_true_age_and_then_are_absent(server, proxy):
     with Watch(server.dsn("monitor", port=proxy.port), BUDGETS_HOT_PATH="300ms") as watch:
         good = watch.scrape()
         taken = watch.time()
@@ -129,8 +135,9 @@ def test_f08_last_good_numbers_stay_with_their_true_age_and_then_are_absent(serv
         assert {n for age, n in seen if age > 60 + PROMISE} == {None}
 
 
+@pytest.mark.fault("F09")
 @pytest.mark.parametrize("rate", [20, 4000])
-def test_f09_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, rate):
+def test_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, rate):
     with Watch(server.dsn("monitor", port=proxy.port)) as watch:
         watch.scrape()
         watch.scrape(60)
@@ -150,8 +157,9 @@ def test_f09_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, 
         assert sessions(server) <= SESSIONS
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("rate", [1, 500])
-def test_f10_an_answer_that_drips_ends_at_the_budget(server, proxy, rate):
+def test_an_answer_that_drips_ends_at_the_budget(server, proxy, rate):
     with Watch(server.dsn("monitor", port=proxy.port), MAX_STALE_HOT_PATH="5m") as watch:
         watch.scrape()
         proxy.drip(rate)
@@ -168,7 +176,8 @@ def test_f10_an_answer_that_drips_ends_at_the_budget(server, proxy, rate):
         assert sessions(server) <= SESSIONS
 
 
-def test_f12_after_a_failover_nothing_is_compared_with_the_other_server(server, proxy, fresh_server):
+@pytest.mark.fault("F12")
+def test_after_a_failover_nothing_is_compared_with_the_other_server(server, proxy, fresh_server):
     other = fresh_server(18)
     commit(other, 100_000)
     with Watch(server.dsn("monitor", port=proxy.port)) as watch:

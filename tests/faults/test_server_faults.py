@@ -42,7 +42,8 @@ def lines(pgmon: Process, words: str) -> int:
 # --- down and back ----------------------------------------------------------------------------------------------------
 
 
-def test_f01_with_a_server_down_at_start_it_serves_and_finds_the_server_later(server, proxy):
+@pytest.mark.fault("F01")
+def test_with_a_server_down_at_start_it_serves_and_finds_the_server_later(server, proxy):
     proxy.refuse()
     with Process(server.dsn("monitor", port=proxy.port), environ=QUICK) as pgmon:
         for _ in range(3):
@@ -60,7 +61,8 @@ def test_f01_with_a_server_down_at_start_it_serves_and_finds_the_server_later(se
         assert pgmon.get("/readyz")[0] == 200
 
 
-def test_f01_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
+@pytest.mark.fault("F01")
+def test_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
     with server.connect() as connection:
         connection.execute(
             "CREATE ROLE writer LOGIN IN ROLE pg_monitor; CREATE TABLE notes (); GRANT INSERT ON notes TO writer"
@@ -87,7 +89,8 @@ def test_a_role_that_can_write_is_refused_at_start(server, attribute):
         connection.execute("DROP ROLE mighty")
 
 
-def test_f02_a_server_that_goes_down_is_told_at_once_and_once(server):
+@pytest.mark.fault("F02")
+def test_a_server_that_goes_down_is_told_at_once_and_once(server):
     with Process(server.dsn("monitor"), environ=QUICK) as pgmon:
         pgmon.wait_for("pg_up", 1)
         server.stop("immediate")
@@ -105,7 +108,8 @@ def test_f02_a_server_that_goes_down_is_told_at_once_and_once(server):
         assert (lines(pgmon, "refresh failed"), lines(pgmon, "refresh works again")) == (1, 1), pgmon.said()
 
 
-def test_f03_nobody_sees_a_restart(server):
+@pytest.mark.fault("F03")
+def test_nobody_sees_a_restart(server):
     with Watch(server.dsn("monitor")) as watch:
         watch.scrape()
         watch.scrape(60)
@@ -118,7 +122,8 @@ def test_f03_nobody_sees_a_restart(server):
         assert sessions(server) <= SESSIONS
 
 
-def test_f04_a_server_that_starts_up_is_called_starting(server):
+@pytest.mark.fault("F04")
+def test_a_server_that_starts_up_is_called_starting(server):
     gate = Path(server.folder, "go")
     server.stop("immediate")
     Path(server.datadir, "recovery.signal").touch()
@@ -173,7 +178,8 @@ def test_a_lost_server_is_not_hammered(server, proxy):
         assert value(samples, "pgmon_connects_total") - before <= longest
 
 
-def test_f16_a_refused_password_is_not_tried_again_for_half_a_minute(server):
+@pytest.mark.fault("F16")
+def test_a_refused_password_is_not_tried_again_for_half_a_minute(server):
     with Watch(server.dsn("monitor", password="wrong")) as watch:
         for _ in range(25):
             samples = watch.scrape(1)
@@ -238,7 +244,8 @@ def filled(server: Server) -> ExitStack:
     return crowd
 
 
-def test_f15_a_full_server_is_called_saturated(server):
+@pytest.mark.fault("F15")
+def test_a_full_server_is_called_saturated(server):
     with Watch(server.dsn("monitor")) as watch:
         with filled(server):
             for _ in range(3):
@@ -249,7 +256,8 @@ def test_f15_a_full_server_is_called_saturated(server):
         assert watch.until("pg_up", 1) <= RECOVERY
 
 
-def test_f15_sessions_that_are_there_measure_a_server_that_fills_up(server):
+@pytest.mark.fault("F15")
+def test_sessions_that_are_there_measure_a_server_that_fills_up(server):
     with Watch(server.dsn("monitor")) as watch:
         watch.scrape()
         with filled(server):
@@ -299,7 +307,8 @@ def flush(server: Server) -> None:
         connection.execute("SELECT pg_catalog.pg_switch_wal()")
 
 
-def test_f13_a_promotion_changes_what_is_read_and_compares_nothing(replica):
+@pytest.mark.fault("F13")
+def test_a_promotion_changes_what_is_read_and_compares_nothing(replica):
     with Watch(replica.dsn("monitor")) as watch:
         watch.scrape()
         before = watch.scrape(60)
@@ -318,7 +327,8 @@ def test_f13_a_promotion_changes_what_is_read_and_compares_nothing(replica):
         assert sum(second["pgmon_errors_total"].values()) == 0
 
 
-def test_f14_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, replica):
+@pytest.mark.fault("F14")
+def test_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, replica):
     lock = "LOCK TABLE pg_catalog.pg_stat_bgwriter"
     locked = "SELECT {} FROM pg_catalog.pg_locks WHERE relation = 'pg_stat_bgwriter'::regclass"
     with Watch(replica.dsn("monitor"), **PATIENT) as watch, server.connect() as admin:
@@ -352,7 +362,8 @@ def test_f14_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, rep
 # --- what the role may see --------------------------------------------------------------------------------------------
 
 
-def test_f24_without_pg_monitor_everything_is_denied_then_absent_and_never_zero(server):
+@pytest.mark.fault("F24")
+def test_without_pg_monitor_everything_is_denied_then_absent_and_never_zero(server):
     with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
         good = watch.scrape()
         admin.execute("REVOKE pg_monitor FROM monitor")

@@ -104,6 +104,7 @@ def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver)
 # --- the server is not seen -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F77")
 def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_server, httpserver):
     server = fresh_server()
     with on_duty(server, httpserver, ALERTS_CONNECTIONS_WARN="0.001", ALERTS_CONNECTIONS_CRIT="1.0") as duty:
@@ -173,6 +174,7 @@ def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(fresh_se
 # --- what is told of the telling --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F68")
 def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
     httpserver.expect_request("/gone").respond_with_data("", status=404)
     url = httpserver.url_for("/gone")

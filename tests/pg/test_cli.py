@@ -85,6 +85,7 @@ def test_check_tells_what_an_absent_extension_takes_away(server):
     assert "CREATE EXTENSION pg_stat_statements" in said
 
 
+@pytest.mark.fault("F89")
 def test_check_tells_every_fault_of_the_configuration_with_its_line(tmp_path):
     file = tmp_path / "pgmon.yaml"
     file.write_text("cluster: test\nlimits:\n  series: many\nbugdets: {}\n")
@@ -172,6 +173,7 @@ def test_check_accepts_what_is_tolerated_and_says_so(server):
     assert (code, "INSERT: tolerated" in said) == (0, True)
 
 
+@pytest.mark.fault("F92")
 @newest
 def test_check_refuses_a_role_that_it_could_not_judge(server, monitor_dsn):
     with server.connect() as holder, holder.transaction():
@@ -255,6 +257,7 @@ def test_the_agent_runs_as_a_role_that_can_write_when_told_to_and_says_so(server
         assert '"level": "error"' in next(line for line in agent.said().splitlines() if "REVOKE INSERT" in line)
 
 
+@pytest.mark.fault("F91")
 def test_a_taken_port_is_named_before_anybody_connects():
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as database:
         database.setblocking(False)
@@ -268,6 +271,7 @@ def test_a_taken_port_is_named_before_anybody_connects():
             database.accept()
 
 
+@pytest.mark.fault("F81")
 @newest
 def test_sigterm_ends_it_well(monitor_dsn):
     with Process(monitor_dsn) as agent:
@@ -276,6 +280,7 @@ def test_sigterm_ends_it_well(monitor_dsn):
         assert agent.end(5) == 0
 
 
+@pytest.mark.fault("F81")
 @newest
 def test_sigterm_lets_a_scrape_under_way_finish(server, proxy):
     with Process(server.dsn("monitor", port=proxy.port), environ={"PGMON_ALERTS_ENABLED": "false"}) as agent:
@@ -290,6 +295,7 @@ def test_sigterm_lets_a_scrape_under_way_finish(server, proxy):
         assert answers == [200]
 
 
+@pytest.mark.fault("F81")
 @newest
 def test_sigterm_while_the_server_is_frozen_leaves_no_traceback(server, proxy):
     proxy.freeze()
@@ -317,6 +323,7 @@ def cluster_of(agent):
     return next(name for name in ("first", "second") if f'pgmon_series{{cluster="{name}"}}' in body)
 
 
+@pytest.mark.fault("F82")
 def test_sighup_reloads_the_configuration_in_the_same_process(dead_dsn, file):
     with Process(dead_dsn, "--config", str(file)) as agent:
         file.write_text("cluster: second\n")
@@ -326,6 +333,7 @@ def test_sighup_reloads_the_configuration_in_the_same_process(dead_dsn, file):
         assert agent.process.poll() is None
 
 
+@pytest.mark.fault("F82")
 def test_sighup_with_a_faulty_configuration_changes_nothing(dead_dsn, file):
     with Process(dead_dsn, "--config", str(file)) as agent:
         file.write_text("cluster: second\nlimits: {series: none}\n")
@@ -440,6 +448,7 @@ LEAKY = {
 }
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.parametrize("dsn", LEAKY.values(), ids=LEAKY)
 def test_no_error_shows_the_password(dsn):
     code, said = pgmon("check", dsn=dsn, SECURITY_REQUIRE_TLS="false")
@@ -470,6 +479,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.fault("F51")
 @newest
 def test_an_agent_with_a_refused_password_does_not_show_it(server):
     with Process(server.dsn("monitor", password=CANARY), environ={"PGMON_LOGGING_LEVEL": "debug"}) as agent:

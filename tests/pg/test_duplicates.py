@@ -47,6 +47,7 @@ def alike(server: Server) -> Iterator[Crowd]:
         admin.execute("DROP ROLE twin")
 
 
+@pytest.mark.fault("F47")
 def test_every_series_is_there_once_and_none_had_to_be_dropped(alike, server):
     time = ShiftedTime()
     with reading.agent(server.dsn("monitor"), time.clock()) as agent:

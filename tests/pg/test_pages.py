@@ -162,6 +162,7 @@ def test_the_style_sheet_is_kept_as_long_as_it_is_the_same(client):
     assert client.get(f"{href.partition('?')[0]}").headers["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.fault("F59")
 @newest
 @pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/v1/queries", "/static/x", "/queries/1"])
 def test_what_is_not_there_is_not_found(client, path):
@@ -177,6 +178,7 @@ def test_a_statement_has_a_page_of_its_own(client):
     assert text in codes
 
 
+@pytest.mark.fault("F58")
 @newest
 @pytest.mark.parametrize("query", ["sort=locks.", "dir=up", "n=A", "refresh=1", "colour=red", "q=a&q=b", "wide=%22%3E"])
 def test_a_parameter_that_is_not_taken_is_refused(client, query):
@@ -323,6 +325,7 @@ def test_the_catalogue_of_statements_has_each_that_was_sent(client):
 HOSTILE = servers.HOSTILE_NAME
 
 
+@pytest.mark.fault("F46", "F80")
 @newest
 def test_a_hostile_name_is_text_on_a_page(client):
     answer = client.get("/autovacuum?n=freshness")
@@ -333,6 +336,7 @@ def test_a_hostile_name_is_text_on_a_page(client):
     assert f"public.{HOSTILE}" in texts
 
 
+@pytest.mark.fault("F46", "F80")
 @newest
 def test_a_hostile_filter_is_text_on_a_page(client):
     hostile = '"><script>alert(1)</script>{{7*7}}\u202e'
@@ -342,6 +346,7 @@ def test_a_hostile_filter_is_text_on_a_page(client):
     assert parsed(answer) is not None
 
 
+@pytest.mark.fault("F46", "F59")
 @newest
 def test_a_hostile_path_is_text_on_a_page(client):
     answer = client.get("/<script>alert(1)</script>", headers={"Accept": "text/html"})

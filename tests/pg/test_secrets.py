@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import servers
 from crowd import Crowd
 from running import Process
 from servers import Server
+from watching import eventually
 
 SECRET = "c4nary5ecret"
 LONG = "SELECT " + ", ".join(["1"] * 400)  # longer than track_activity_query_size, which cuts it off
@@ -66,6 +70,7 @@ def spilling() -> str:
     return f"DECLARE c CURSOR FOR SELECT n, '{SECRET}' FROM generate_series(1, 200000) AS n ORDER BY n DESC"
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.pg("!= 13, != 14, != 15, != 16, != 17")
 def test_no_answer_and_no_log_line_has_a_secret_of_a_client(indiscreet, server):
     with Process(server.dsn("monitor"), environ={"PGMON_LOGGING_LEVEL": "debug"}) as agent:
@@ -79,3 +84,51 @@ def test_no_answer_and_no_log_line_has_a_secret_of_a_client(indiscreet, server):
     assert "CREATE ROLE <withheld>" in activity
     assert "DELETE FROM ledger WHERE id::text = ?" in activity
     assert "SELECT" in queries
+
+
+# --- what we are given ------------------------------------------------------------------------------------------------
+
+ANSWERED = [*EVERYTHING, "/alerts", "/sql", "/api/v1/alerts", "/readyz", "/metrics?name[]=x"]
+FAULTY = [f"dsn: [{SECRET}", f"dns: {SECRET}", f"partitions: {{retention: {SECRET}}}", f"limits: {SECRET}"]
+FIRES = "{CannotLogIn: {for: 0s}, DatabaseUnreachable: {for: 0s}}"
+
+
+@pytest.mark.fault("F51")
+@pytest.mark.parametrize("pg_version", [servers.NEWEST], ids="pg{}".format, indirect=True, scope="session")
+def test_no_secret_of_the_configuration_is_shown_when_everything_that_uses_it_fails(server, httpserver, tmp_path):
+    file, tokens = Path(tmp_path, "pgmon.yaml"), Path(tmp_path, "tokens")
+    file.write_text("cluster: c")
+    tokens.write_text(f"{SECRET}\n")
+    plain = f"127.0.0.1:{httpserver.port}"  # it speaks no TLS, and answers 500
+    environ = {
+        "SAMPLE_INTERVALS_HOT_PATH": "1s",
+        "LOGGING_LEVEL": "debug",
+        "ALERTS_OVERRIDES": FIRES,
+        "NOTIFIERS_SLACK_WEBHOOK": f"https://u:{SECRET}@{plain}/{SECRET}?x={SECRET}",
+        "NOTIFIERS_WEBHOOK": f"http://u:{SECRET}@{plain}/{SECRET}",
+        "NOTIFIERS_EMAIL_SMTP": f"smtp://u:{SECRET}@127.0.0.1:1?from={SECRET}@a.example&to={SECRET}@b.example",
+        "HTTP_AUTH_BEARER_TOKENS_FILE": str(tokens),
+    }
+    dsn = server.dsn("monitor", password=SECRET, sslmode="require")  # the server has no TLS
+    prefixed = {f"PGMON_{name}": value for name, value in environ.items()}
+    with Process(dsn, "--config", str(file), environ=prefixed) as agent:
+        said = {"log": ""}
+
+        def has_said(words: str, times: int = 1) -> bool:
+            said["log"] = agent.said()
+            return said["log"].count(words) >= times
+
+        login = {"Authorization": f"Bearer {SECRET}"}
+        agent.get("/metrics", **login)
+        eventually(lambda: has_said("a notification was not taken", 3), within=20)
+        for n, faulty in enumerate(FAULTY, 1):
+            file.write_text(faulty)
+            agent.process.send_signal(signal.SIGHUP)
+            eventually(lambda n=n: has_said("the new configuration is not used", n))
+        for path in ANSWERED:
+            said[path] = agent.get(path, **login)[1] + agent.get(path, Authorization=f"Basic {SECRET}")[1]
+        agent.end()
+        said["log"] = agent.said()
+
+    assert [path for path, text in said.items() if SECRET in text] == []
+    assert "server does not support SSL" in said["/api/v1/status"]

@@ -108,11 +108,13 @@ def test_the_model_cannot_be_changed():
 # The file as a file.
 
 
+@pytest.mark.fault("F89")
 def test_a_missing_file_is_a_fault(tmp_path):
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: No such file or directory"):
         load(tmp_path / "absent.yaml", {})
 
 
+@pytest.mark.fault("F89")
 @pytest.mark.parametrize("text", ["", "\n\n", "# cluster: prod\n", "---\n", "~"])
 def test_an_empty_file_is_a_fault(faults, text):
     assert faults(text) == ["pgmon.yaml:1: is empty; write lines such as cluster: prod"]
@@ -123,10 +125,12 @@ def test_a_file_that_is_no_map_is_a_fault(faults, text):
     assert faults(text) == ["pgmon.yaml:1: must be a map of keys; write lines such as cluster: prod"]
 
 
+@pytest.mark.fault("F89")
 def test_a_file_above_one_megabyte_is_refused(faults):
     assert faults("cluster: prod\n#" + "é" * 500_000) == ["pgmon.yaml: is larger than 1 MB"]
 
 
+@pytest.mark.fault("F89")
 def test_a_byte_order_mark_is_tolerated(loaded):
     assert loaded("\ufeffcluster: prod").cluster == "prod"
 
@@ -167,12 +171,14 @@ def test_yaml_that_is_refused_is_told_with_its_line_and_a_remedy(faults, text, s
     assert fault.startswith(f"pgmon.yaml:{said}")
 
 
+@pytest.mark.fault("F89")
 def test_an_alias_bomb_is_refused_before_it_unfolds(faults):
     bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi"))
 
     assert faults(bomb)[0].startswith("pgmon.yaml:2: is not valid YAML: aliases are not supported")
 
 
+@pytest.mark.fault("F89")
 def test_a_duplicate_key_is_told_with_both_lines(faults):
     assert faults("http:\n  bind: a:1\n  threads: 4\n  bind: b:2\n") == [
         "pgmon.yaml:4: http.bind: duplicate key, first given on line 2"
@@ -194,6 +200,7 @@ def test_a_section_or_key_without_a_value_keeps_its_default(loaded):
 # Keys and types.
 
 
+@pytest.mark.fault("F89")
 def test_all_faults_are_told_at_once_with_their_lines(faults):
     text = "cluster: 5\nhtpp: {}\nlimits:\n  connections: 1\n  top_queries: many\nbudgets: {storage: 11m}\n"
 
@@ -233,6 +240,7 @@ def test_a_file_that_is_no_configuration_gives_a_bounded_answer(faults):
     assert told[-1] == "200 more faults"
 
 
+@pytest.mark.fault("F89")
 @pytest.mark.parametrize("word", ["yes", "no", "on", "off", "true", "12", "1.5", "[a]", "{a: b}"])
 def test_a_value_that_yaml_takes_for_something_else_must_be_quoted(faults, loaded, word):
     assert faults(f"cluster: {word}")[0].startswith("pgmon.yaml:1: cluster: must be a text; put yes, no,")
@@ -288,6 +296,7 @@ def test_durations_become_seconds(loaded, text, seconds):
     }
 
 
+@pytest.mark.fault("F89")
 @pytest.mark.parametrize("text", ["15", "1.5", "''", "15 s", "s", "1m1h", "-5s", "1e3s", "yes", "[15s]", "1:30", "١٥s"])
 def test_a_duration_without_its_unit_is_told_how_to_write_it(faults, text):
     assert faults(f"alerts: {{group_interval: {text}}}") == [
@@ -623,10 +632,12 @@ def said(path, environ):
     return repr((config.dsn, config.notifiers, config.http.auth.basic_auth_users, shown["dsn"], shown["notifiers"]))
 
 
+@pytest.mark.fault("F51")
 def test_a_value_of_the_file_is_never_quoted(written):
     assert [text for text in planted() if CANARY in said(written(text), {})] == []
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.parametrize("shape", ["{}", "[{}]", "{{{0}: {0}}}", "{{{0}: 1, {0}: 2}}", "'{}", "*{}", "a\0{}"])
 def test_a_value_of_the_environment_is_never_quoted(shape):
     names = [*config.VARIABLES, *config.FILES, "PGMON_UNKNOWN"]
@@ -694,6 +705,7 @@ environs = st.dictionaries(
 )
 
 
+@pytest.mark.fault("F89")
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
 def test_random_bytes_raise_nothing_but_config_errors(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"

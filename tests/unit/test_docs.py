@@ -105,3 +105,11 @@ def test_there_is_a_document_for_every_question():
     wanted = {"upgrading.md", "security.md", "performance.md", "troubleshooting.md"}
 
     assert {Path(name).name for name in re.findall(r"\((docs/[^)]+)\)", TEXT["README.md"])} >= wanted
+
+
+def test_every_test_that_the_threat_model_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", TEXT["security.md"]))
+    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/*/test_*.py"))
+
+    assert len(named) > 20
+    assert [name for name in sorted(named) if f"def {name}(" not in written] == []

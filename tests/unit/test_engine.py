@@ -118,6 +118,7 @@ def test_what_leaves_a_good_reading_is_resolved():
     }
 
 
+@pytest.mark.fault("F75")
 def test_an_alert_fires_on_for_a_while_where_the_rule_says_so():
     bench = Bench(rule(keep_firing_for=30))
     bench.tick(table())
@@ -176,6 +177,7 @@ def test_each_severity_has_to_last_for_itself():
 LOST = [Kind.TIMEOUT, Kind.LOCKED, Kind.DENIED, Kind.SKIPPED, Kind.UNREACHABLE, Kind.FAILED, Kind.BUG]
 
 
+@pytest.mark.fault("F77")
 @pytest.mark.parametrize("kind", LOST)
 def test_what_could_not_be_read_is_unknown_and_not_resolved(kind):
     bench = Bench()
@@ -322,6 +324,7 @@ def test_what_is_unknown_explains_nothing():
     assert {a.inhibited_by for a in bench.engine.alerts.values()} == {""}
 
 
+@pytest.mark.fault("F77")
 def test_a_server_that_does_not_answer_explains_everything_and_says_what_was_before():
     bench = Bench(rule("Dead"), Rule("DatabaseUnreachable", (Over("dead", crit=90),), 0, "no answer"))
     bench.tick(table())
@@ -346,6 +349,7 @@ def test_the_rows_of_every_view_are_kept_from_when_it_began_to_fire():
     assert {e.feature: e.data() for e in alert.evidence} == {"tables": [shown], "view": [shown]}
 
 
+@pytest.mark.fault("F85")
 def test_the_past_is_bounded():
     bench = Bench()
     bench.tick(*(table(f"t{n}") for n in range(500)))
@@ -355,6 +359,7 @@ def test_the_past_is_bounded():
     assert {a.state for a in bench.engine.history} == {"resolved"}
 
 
+@pytest.mark.fault("F78")
 def test_what_fires_at_the_first_look_says_that_it_may_be_older():
     bench = Bench()
 

@@ -97,6 +97,7 @@ def test_metrics_of_the_agent_have_no_database():
     assert 'pgmon_n{cluster="prod",loop="a"} 1.0' in text(page([Mine("a", 1)], feature("mine", Tier.AGENT, Mine)))
 
 
+@pytest.mark.fault("F46")
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("a\nb", "a b"), ("x" * 200, "x" * 127 + "…"), ("", "-"), ("a\u202eb", "a\ufffdb")],
@@ -107,12 +108,14 @@ def test_labels_are_made_harmless(name: str, shown: str):
     assert value(samples, "pg_bytes", relation=shown) == 1
 
 
+@pytest.mark.fault("F47")
 def test_names_that_become_equal_are_told_apart():
     made = parsed(text(page(tables("a\nb", "a\rb"))))
 
     assert {dict(k)["relation"] for k in made["pg_bytes"]} == {"a b", "a b~2"}
 
 
+@pytest.mark.fault("F47")
 def test_the_very_same_row_twice_is_exported_once_and_counted():
     made = page(tables("t", "t"))
 
@@ -131,6 +134,7 @@ def test_rows_without_metrics_are_no_duplicates():
     assert not page([Seen("a"), Seen("a")], feature("seen", Tier.WORKLOAD, Seen)).dropped
 
 
+@pytest.mark.fault("F31")
 @pytest.mark.parametrize("bad", [math.nan, "many", 10**400])
 def test_one_bad_value_costs_one_sample(bad: object):
     made = page([Table("t", bad, 2, "", ""), *tables("u")])
@@ -139,6 +143,7 @@ def test_one_bad_value_costs_one_sample(bad: object):
     assert made.dropped["value"] == 1
 
 
+@pytest.mark.fault("F67")
 def test_at_the_cap_the_last_rows_of_the_longest_families_go():
     made = page(tables(*(f"t{n:02}" for n in range(50))), room=20)
 
@@ -148,6 +153,7 @@ def test_at_the_cap_the_last_rows_of_the_longest_families_go():
     assert made.dropped["cap"] == 100 - made.size
 
 
+@pytest.mark.fault("F67")
 def test_what_carries_an_alert_is_never_cut():
     alerting = replace(TABLES, rules=(Rule("Big", (Over("bytes", 1),), 0, "big"),))
 

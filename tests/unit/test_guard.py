@@ -101,6 +101,7 @@ def test_not_enforced_the_findings_are_told_and_the_work_goes_on():
     assert (told, bench.refused, bench.guard.state) == ([CURE], [], "not enforced: the role can write")
 
 
+@pytest.mark.fault("F92")
 def test_a_server_that_could_not_be_judged_is_not_asked():
     bench = Bench()
     bench.failing["app"] = QueryError(Kind.TIMEOUT, "too slow")
@@ -135,6 +136,7 @@ def test_a_long_list_is_shown_in_part():
 # --- the hourly loop --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F25")
 def test_a_privilege_gained_later_is_refused():
     bench = Bench()
     bench.look()

@@ -28,6 +28,7 @@ def hear(history, taken, rows=("rows",), feature=CONNECTIONS, **changed):
     history(Snapshot(taken, taken + EVERY, readings={(feature.name, ""): reading}))
 
 
+@pytest.mark.fault("F85")
 def test_it_keeps_an_hour_and_the_first_reading(history):
     for n in range(1000):
         hear(history, n * EVERY, (n,))

@@ -1,0 +1,42 @@
+"""Every fault is accounted for: a test lives through it, or the table says why there is none."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault_table import FAULTS, STRUCK
+
+TESTS = Path(__file__).parent.parent
+
+
+def marked(path: Path) -> Iterator[str]:
+    """Yield the numbers that a file of tests names in `pytest.mark.fault(…)`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+            yield from (ast.literal_eval(argument) for argument in node.args)
+
+
+@pytest.fixture(scope="module")
+def tested() -> set[str]:
+    """Return every number that a test has, whichever tests are run now."""
+    return {number for path in TESTS.glob("*/test_*.py") for number in marked(path)}
+
+
+def test_there_are_94_faults():
+    assert list(FAULTS) == [f"F{n:02}" for n in range(1, 95)]
+
+
+def test_every_fault_has_a_test_or_a_reason(tested):
+    assert sorted(FAULTS.keys() - tested - STRUCK.keys()) == []
+
+
+def test_no_fault_that_was_struck_out_has_a_test(tested):
+    assert sorted(STRUCK.keys() & tested) == []
+
+
+def test_every_number_is_that_of_a_fault(tested):
+    assert sorted((tested | STRUCK.keys()) - FAULTS.keys()) == []
