@@ -178,7 +178,8 @@ class Door:
         session.deadline = math.inf
         if session.asking:
             self.kills += 1
-            session.give_up()
+            if session.give_up():
+                session.hear_out()
         if session is self._visitor:
             if self._pool.closed:
                 session.close()
