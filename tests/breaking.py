@@ -1,6 +1,6 @@
 """Faults of a server and of the way to it: each begins, lasts for as long as the block, and ends.
 
-No pytest in here: the suite holds pgmon against all of them (tests/faults), and `tests/bench/faults.py` pgmon and a peer.
+No pytest in here: the suite holds pgmon against all of them (tests/faults), `tests/bench/faults.py` pgmon and a peer.
 """
 
 from __future__ import annotations

@@ -116,9 +116,9 @@ class Survivor(Watch):
     ) -> list[Samples]:
         """Live through a fault and return what was seen while it was in force.
 
-        From the second scrape on `pg_up` must be `up`, and the reason that `pgmon_connect_error` or the log gives must be
-        `reason`; rows are the last good ones, and absent when they are too old; `within` seconds after its end the server
-        is seen again, and all that failed works.
+        From the second scrape on `pg_up` must be `up`, and in the end it is told to be down for `reason`; rows are the
+        last good ones, and absent when they are too old; `within` seconds after its end the server is seen again, and
+        all that failed works.
         """
         self.until("pg_up", 1)
         good = self.scrape(STEP)
@@ -136,6 +136,7 @@ class Survivor(Watch):
             told = [line for line in self.said[heard:] if line.get("tier") == Tier.HOT_PATH and line["event"] in STATES]
             *_, failed, works = [line for line in told if line["event"].startswith("refresh")]
             assert failed["reason"].startswith(f"{reason}:"), failed
+            assert [dict(labels)["reason"] for labels in seen[-1]["pgmon_down_seconds"]] == [reason]
             assert works["event"] == "refresh works again"
         return seen
 

@@ -9,7 +9,8 @@ import pytest
 from pgmon.agent import Agent
 from running import Samples, value
 from servers import Server
-from watching import SESSIONS, Watch, check, commit, sessions
+from surviving import Survivor
+from watching import SESSIONS, check, commit, sessions
 
 PGSS = ("statements", "latency", "cost")
 
@@ -31,7 +32,7 @@ def statuses(samples: Samples, features: Sequence[str] = PGSS) -> set[str]:
     ],
 )
 def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
-    with Watch(server.dsn("monitor"), **limits) as watch:
+    with Survivor(server, **limits) as watch:
         watch.scrape()
         good = watch.scrape(60)
         with server.connect() as blocker, blocker.transaction():
@@ -56,7 +57,7 @@ def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
 
 @pytest.mark.fault("F26")
 def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
         good = watch.scrape(60)
         admin.execute("DROP EXTENSION pg_stat_statements")
@@ -78,7 +79,7 @@ def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
 @pytest.mark.fault("F27")
 def test_any_version_of_the_extension_in_any_schema_is_read(fresh_server):
     server, schema = fresh_server(18), '"mon ""it\'or"'
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         admin.execute(f"CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO monitor")
         seen = {}
         for version in ("1.7", "1.8", "1.9", "1.10", "1.12"):
@@ -104,7 +105,7 @@ def settings(server: Server) -> Iterator[Server]:
 def test_a_library_that_is_not_loaded_is_missing(settings):
     settings.configure({"shared_preload_libraries": ""})
     settings.restart()
-    with Watch(settings.dsn("monitor")) as watch:
+    with Survivor(settings) as watch:
         watch.scrape()
         samples = watch.scrape(60)
 
@@ -118,7 +119,7 @@ def test_a_library_that_is_not_loaded_is_missing(settings):
 def test_evicted_statements_make_no_rate_negative(settings):
     settings.configure({"pg_stat_statements.max": "100"})
     settings.restart()
-    with Watch(settings.dsn("monitor"), LIMITS_TOP_QUERIES="5") as watch, settings.connect() as client:
+    with Survivor(settings, LIMITS_TOP_QUERIES="5") as watch, settings.connect() as client:
         seen = []
         for _ in range(5):
             for columns in range(1, 250):
@@ -148,7 +149,7 @@ RESETS = (
 @pytest.mark.parametrize("reset", RESETS)
 def test_statistics_that_were_reset_make_no_absurd_rate(server, reset):
     commit(server, 100_000)
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
         watch.scrape(60)
         admin.execute(reset)
@@ -177,7 +178,7 @@ def test_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
                 admin.execute(gone) if "doomed" in databases else None
                 return super().chosen(databases)
 
-        with Watch(server.dsn("monitor"), Late) as watch:
+        with Survivor(server, Late) as watch:
             first = watch.scrape()  # the guard has looked into every database there was
             watch.rest()
             admin.execute("CREATE DATABASE doomed")
@@ -234,12 +235,12 @@ def hostile(server: Server) -> Iterator[Server]:
 
 @pytest.mark.fault("F43")
 def test_the_settings_of_the_role_change_nothing(server, request):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         good = [watch.scrape(), watch.scrape(60)][-1]
         ours = sessions(server)
     server.wait_for("SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = 'pgmon'", 0)
     request.getfixturevalue("hostile")
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         seen = [watch.scrape()] + [watch.scrape(60) for _ in range(5)]
         now = sessions(server)
 
@@ -255,7 +256,7 @@ def test_the_settings_of_the_role_change_nothing(server, request):
 
 @pytest.mark.fault("F43")
 def test_the_settings_of_the_role_change_nothing_on_a_standby(hostile, replica):
-    with Watch(replica.dsn("monitor")) as watch:
+    with Survivor(replica) as watch:
         watch.scrape()
         samples = watch.scrape(60)
 

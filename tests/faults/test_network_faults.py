@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from running import value
-from watching import PROMISE, RECOVERY, SESSIONS, Watch, check, commit, eventually, pids, sessions, waiting
+from surviving import SHORT, Survivor
+from watching import PROMISE, RECOVERY, SESSIONS, check, commit, eventually, pids, sessions, waiting
 
-SHORT = {f"BUDGETS_{tier}": "200ms" for tier in ("HOT_PATH", "WORKLOAD", "STORAGE", "HOURLY")}
 KILLS = "pgmon_watchdog_kills_total"
 
 
@@ -21,29 +21,27 @@ def flights() -> int:
 @pytest.mark.fault("F05")
 def test_a_listener_that_never_answers_is_given_up_and_left_alone(server, proxy):
     proxy.freeze()
-    with Watch(server.dsn("monitor", port=proxy.port), **SHORT) as watch:
-        for _ in range(20):
+    with Survivor(server, port=proxy.port, **SHORT) as watch:
+        for _ in range(10):
             samples = watch.scrape(15)
         connects = value(samples, "pgmon_connects_total")
 
         assert (value(samples, "pg_up"), value(samples, "pg_connections")) == (0, None)
         assert value(samples, "pgmon_connect_error", reason="unreachable") == 1
         assert watch.agent.door._pool.get_stats()["requests_waiting"] <= 4  # they would add up for as long as it lasts
-        assert connects <= 20  # one for a scrape at most, though each has four loops
+        assert connects <= 10  # one for a scrape at most, though each has four loops
         proxy.thaw()
         assert watch.until("pg_up", 1) <= RECOVERY
 
 
 @pytest.mark.fault("F06")
 def test_a_backend_frozen_in_a_statement_is_given_up_at_the_deadline(server):
-    with Watch(server.dsn("monitor"), BUDGETS_WORKLOAD="1s") as watch, server.connect() as blocker:
+    with Survivor(server, BUDGETS_WORKLOAD="1s") as watch, server.connect() as blocker:
         watch.scrape()
         good = watch.scrape(60)
         with blocker.transaction():
             blocker.execute("LOCK TABLE pg_catalog.pg_stat_bgwriter")
-            watch.rest()
-            watch.time.ahead += 60
-            watch.agent.settle(0)
+            watch.start(60)
             eventually(lambda: waiting(server))
             server.freeze_backend(waiting(server)[0])
         late = watch.scrape()
@@ -60,7 +58,7 @@ def test_a_backend_frozen_in_a_statement_is_given_up_at_the_deadline(server):
 
 @pytest.mark.fault("F07")
 def test_frozen_idle_sessions_are_parked_and_replaced(server):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
         good = watch.scrape(15)
         for pid in pids(server, "postgres")[:2]:  # of the pool's three
@@ -81,7 +79,7 @@ def test_frozen_idle_sessions_are_parked_and_replaced(server):
 
 @pytest.mark.fault("F07")
 def test_with_every_session_frozen_none_is_added_and_they_come_back(server):
-    with Watch(server.dsn("monitor"), **SHORT) as watch:
+    with Survivor(server, **SHORT) as watch:
         watch.scrape()
         watch.scrape(15)
         for pid in pids(server):
@@ -98,13 +96,13 @@ def test_with_every_session_frozen_none_is_added_and_they_come_back(server):
 
 
 @pytest.mark.fault("F08")
-def test_a_hundred_refreshes_in_black_holes_leave_no_session_and_no_thread(server, proxy):
-    with Watch(server.dsn("monitor", port=proxy.port), **SHORT) as watch:
+def test_refreshes_in_black_holes_leave_no_session_and_no_thread(server, proxy):
+    with Survivor(server, port=proxy.port, **SHORT) as watch:
         watch.until("pg_up", 1)
         threads = threading.active_count()
-        for _ in range(4):
+        for _ in range(2):
             proxy.freeze()
-            for _ in range(25):
+            for _ in range(12):
                 samples = watch.scrape(15)
                 assert flights() <= 4
             assert value(samples, "pg_up") == 0
@@ -122,7 +120,7 @@ def test_a_hundred_refreshes_in_black_holes_leave_no_session_and_no_thread(serve
 
 @pytest.mark.fault("F08")
 def test_last_good_numbers_stay_with_their_true_age_and_then_are_absent(server, proxy):
-    with Watch(server.dsn("monitor", port=proxy.port), BUDGETS_HOT_PATH="300ms") as watch:
+    with Survivor(server, port=proxy.port, **SHORT) as watch:
         good = watch.scrape()
         taken = watch.time()
         proxy.freeze()
@@ -138,13 +136,11 @@ def test_last_good_numbers_stay_with_their_true_age_and_then_are_absent(server, 
 @pytest.mark.fault("F09")
 @pytest.mark.parametrize("rate", [20, 4000])
 def test_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, rate):
-    with Watch(server.dsn("monitor", port=proxy.port)) as watch:
+    with Survivor(server, port=proxy.port) as watch:
         watch.scrape()
         watch.scrape(60)
         proxy.drip(rate)
-        watch.rest()
-        watch.time.ahead += 60
-        watch.agent.settle(0)
+        watch.start(60)
         threading.Event().wait(0.2)
         assert flights() > 0
         proxy.drip(None)
@@ -158,29 +154,26 @@ def test_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, rate
 
 
 @pytest.mark.fault("F10")
-@pytest.mark.parametrize("rate", [1, 500])
-def test_an_answer_that_drips_ends_at_the_budget(server, proxy, rate):
-    with Watch(server.dsn("monitor", port=proxy.port), MAX_STALE_HOT_PATH="5m") as watch:
+def test_an_answer_that_drips_ends_at_the_budget(server, proxy):
+    with Survivor(server, port=proxy.port, MAX_STALE_HOT_PATH="5m", **SHORT) as watch:
         watch.scrape()
-        proxy.drip(rate)
+        proxy.drip(500)
         watch.scrape(60)
         watch.rest()
         samples = watch.scrape()
         proxy.drip(None)
 
-        assert value(samples, "pgmon_scrape_duration_seconds", loop="hot_path") < 1 + 0.5 + 0.5
+        assert value(samples, "pgmon_scrape_duration_seconds", loop="hot_path") < 0.3 + 0.5 + 0.5 + 0.5
         assert value(samples, "pgmon_last_scrape_success", loop="hot_path") == 0
         assert value(samples, "pg_connections") >= 1
         assert watch.until("pg_up", 1) <= RECOVERY
-        watch.until("pgmon_last_scrape_success", 1, loop="workload", within=60)
-        assert sessions(server) <= SESSIONS
 
 
 @pytest.mark.fault("F12")
 def test_after_a_failover_nothing_is_compared_with_the_other_server(server, proxy, fresh_server):
     other = fresh_server(18)
     commit(other, 100_000)
-    with Watch(server.dsn("monitor", port=proxy.port)) as watch:
+    with Survivor(server, others=[other], port=proxy.port) as watch:
         watch.scrape()
         before = watch.scrape(60)
         proxy.target(other.host, other.port)
