@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -29,6 +30,7 @@ class Stage:
 
     server: Server
     proxy: Proxy
+    authority: trustme.CA | None = None  # of the server's certificate, where it offers TLS
 
 
 Breaks = Callable[[Stage], AbstractContextManager[object]]
@@ -221,11 +223,8 @@ def admitting(server: Server, rules: str) -> Iterator[None]:
 
 def _rule(server: Server, file: Path, rules: str) -> None:
     with psycopg.connect(host=str(server.folder), port=server.port, user="postgres", autocommit=True) as session:
-        before = session.execute("SELECT pg_conf_load_time()").fetchone()
         file.write_text(rules)
-        session.execute("SELECT pg_reload_conf()")
-        while session.execute("SELECT pg_conf_load_time()").fetchone() == before:
-            time.sleep(0.01)
+        _reload(session)
 
 
 def ruled(rules: str) -> Breaks:
@@ -317,26 +316,84 @@ def locked_catalogue(stage: Stage) -> Iterator[None]:
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
+HOUR = timedelta(hours=1)
+
+
 @contextmanager
 def encrypted(server: Server, certificate: trustme.LeafCert) -> Iterator[None]:
-    """The server offers TLS with a certificate."""
-    folder = Path(server.datadir)
-    certificate.cert_chain_pems[0].write_to_path(str(folder / "server.crt"))
-    certificate.private_key_pem.write_to_path(str(folder / "server.key"))
-    (folder / "server.key").chmod(0o600)
-    server._give_away()
+    """The server offers TLS with a certificate, and all sessions of the agent begin anew."""
+    present(server, certificate)
+    _switch_tls(server, "on")
     try:
-        _switch_tls(server, "on")
         yield
     finally:
         _switch_tls(server, "off")
 
 
+def present(server: Server, certificate: trustme.LeafCert) -> None:
+    """Give the server another certificate."""
+    folder = Path(server.datadir)
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "server.crt"))
+    certificate.private_key_pem.write_to_path(str(folder / "server.key"))
+    (folder / "server.key").chmod(0o600)
+    server._give_away()
+
+
 def _switch_tls(server: Server, on: str) -> None:
     with server.connect(sslmode="disable") as admin:
         admin.execute(f"ALTER SYSTEM SET ssl = {on}")
-        admin.execute("SELECT pg_reload_conf()")
-        server.wait_for("SHOW ssl", on)
+        _reload(admin)
+    server.wait_for("SHOW ssl", on)
+    with ended(server):
+        pass
+
+
+def _reload(session: psycopg.Connection) -> None:
+    """Have the server read its files, and return when it has."""
+    before = session.execute("SELECT pg_conf_load_time()").fetchone()
+    session.execute("SELECT pg_reload_conf()")
+    while session.execute("SELECT pg_conf_load_time()").fetchone() == before:
+        time.sleep(0.01)
+
+
+def presenting(bad: Callable[[trustme.CA], trustme.LeafCert]) -> Breaks:
+    """Return the fault that the server has another certificate than the good one of the stage's authority."""
+
+    @contextmanager
+    def fault(stage: Stage) -> Iterator[None]:
+        assert stage.authority
+        present(stage.server, bad(stage.authority))
+        _switch_tls(stage.server, "on")
+        try:
+            yield
+        finally:
+            present(stage.server, stage.authority.issue_cert("127.0.0.1"))
+            _switch_tls(stage.server, "on")
+
+    return fault
+
+
+@contextmanager
+def downgraded(stage: Stage) -> Iterator[None]:
+    """The server does not offer TLS any more."""
+    _switch_tls(stage.server, "off")
+    try:
+        yield
+    finally:
+        _switch_tls(stage.server, "on")
+
+
+def _expired(authority: trustme.CA) -> trustme.LeafCert:
+    now = datetime.now(UTC)
+    return authority.issue_cert("127.0.0.1", not_before=now - 2 * HOUR, not_after=now - HOUR)
+
+
+def _of_another_host(authority: trustme.CA) -> trustme.LeafCert:
+    return authority.issue_cert("elsewhere.example")
+
+
+def _of_a_stranger(authority: trustme.CA) -> trustme.LeafCert:
+    return trustme.CA().issue_cert("127.0.0.1")
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -379,4 +436,12 @@ FAULTS: Sequence[Fault] = (
     Fault("F21", "table locked", locked_table, 1),
     Fault("F22", "lock awaited", queued_lock, 1),
     Fault("F23", "pg_class locked", locked_catalogue, 1, hangs=True),
+)
+
+# For an agent that insists on TLS, on the name of the server and on the authority of the stage.
+TLS_FAULTS: Sequence[Fault] = (
+    Fault("F18", "certificate expired", presenting(_expired), 0, "rejected", within=60),
+    Fault("F18", "certificate of another host", presenting(_of_another_host), 0, "rejected", within=60),
+    Fault("F18", "certificate of an unknown authority", presenting(_of_a_stranger), 0, "rejected", within=60),
+    Fault("F18", "TLS not offered", downgraded, 0, "rejected", within=60),
 )
