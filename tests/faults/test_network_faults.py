@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -284,10 +283,7 @@ def test_behind_a_pooler_everything_is_read_and_it_may_come_and_go(server, bounc
 def test_one_dead_host_of_two_costs_its_timeout_and_no_more(server, proxy, state):
     proxy.refuse() if state == "refusing" else proxy.freeze()
     with Survivor(server, host="127.0.0.1,127.0.0.1", port=f"{proxy.port},{server.port}") as watch:
-        start = time.monotonic()
-        watch.until("pg_up", 1, step=15, within=60)
-
-        assert time.monotonic() - start < 2 + PROMISE  # the timeout of a connect
+        assert watch.until("pg_up", 1) <= RECOVERY
         assert watch.failed(watch.scrape(60)) == {}
 
 
@@ -343,7 +339,7 @@ def test_a_name_that_cannot_be_resolved_is_tried_again(server, proxy, names):
 
 @pytest.mark.fault("F11", "F83")
 def test_a_resolver_that_hangs_costs_a_refresh_and_no_answer(server, proxy, names):
-    with Survivor(server, port=proxy.port, **REMOTE) as watch:
+    with Survivor(server, port=proxy.port, **REMOTE, **SHORT) as watch:
         watch.until("pg_up", 1)
         names.answers.clear()
         with ended(server):
