@@ -91,7 +91,7 @@ class Door:
         sql = fill(choose(feature.name, facts).text, params, names(facts, self._canary_table))
         described, records = self._query(facts.db, feature.tier, sql, deadline)
         shape.check(feature.name, feature.raw, described)
-        return sql, [feature.raw(*record) for record in records]
+        return sql, shape.rows(feature.raw, described, records)
 
     def close(self) -> None:
         """Close every session; what still runs is cancelled. A visit under way ends by itself, and is the last."""

@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -113,6 +115,19 @@ class Backoff:
             self.trouble, self._failures, self._retry_at = None, 0, 0.0
 
 
+class Text(Loader):
+    """Loads what may be in no encoding: names in SQL_ASCII, statements of sessions in databases of another encoding."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        named = self.connection.info.encoding if self.connection else "ascii"
+        self._encoding = "utf-8" if named == "ascii" else named  # what is in SQL_ASCII nobody knows
+
+    def load(self, data: Buffer) -> str:
+        """Return the text, with an escape for every byte that belongs to none."""
+        return bytes(data).decode(self._encoding, "backslashreplace")
+
+
 class Session(psycopg.Connection[Any]):
     """A connection on which no wait outlives `deadline`: with a frozen server any wait would be for ever."""
 
@@ -138,7 +153,9 @@ class Session(psycopg.Connection[Any]):
     @classmethod
     def _connected(cls, conninfo: str, rest: Mapping[str, Any]) -> Self:
         try:
-            return super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+            session.adapters.register_loader("text", Text)
+            return session
         except psycopg.Error as exc:
             # psycopg 3.3 forgets to end a connect that took too long: the server would keep a session, one for each
             # attempt, until the garbage collector comes by.

@@ -141,12 +141,14 @@ def frozen_entirely(stage: Stage) -> Iterator[None]:
 @contextmanager
 def full(stage: Stage) -> Iterator[None]:
     """Every connection is taken, those of the agent too."""
-    with ExitStack() as crowd:
-        with ended(stage.server):
-            pass
-        with suppress(psycopg.OperationalError):
-            while True:
-                crowd.enter_context(stage.server.connect())
+    with stage.server.connect() as admin, ExitStack() as crowd:
+        while True:
+            with suppress(psycopg.OperationalError):
+                while True:
+                    crowd.enter_context(stage.server.connect())
+            if not stage.server.backends():
+                break
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'monitor'")
         yield
 
 
@@ -175,7 +177,7 @@ def _cut_off(proxy: Proxy) -> None:
 black_hole = proxied(Proxy.freeze, Proxy.thaw)
 refused = proxied(_cut_off, Proxy.listen)
 dripping = proxied(lambda proxy: proxy.drip(1), lambda proxy: proxy.drip(None))
-late = proxied(lambda proxy: proxy.delay(0.6), lambda proxy: proxy.delay(0))
+late = proxied(lambda proxy: proxy.delay(3), lambda proxy: proxy.delay(0))
 
 
 @contextmanager

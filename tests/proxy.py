@@ -97,8 +97,14 @@ class Proxy:
         self._order(again)
 
     def delay(self, seconds: float) -> None:
-        """Hold every answer of the server back for `seconds`; 0 ends it."""
-        self._order(lambda: setattr(self, "_delay", seconds))
+        """Hold every answer of the server back for `seconds`; 0 ends it, and lets go what was held back."""
+
+        def from_now_on() -> None:
+            self._delay, latest = seconds, time.monotonic() + seconds
+            for _, answer in self._pairs:
+                answer.waiting = deque((min(due, latest), chunk) for due, chunk in answer.waiting)
+
+        self._order(from_now_on)
 
     def drip(self, bytes_per_second: float | None) -> None:
         """Let the answers of the server through at this rate per connection; None ends it."""

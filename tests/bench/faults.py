@@ -2,10 +2,10 @@
 
     PYTHONPATH=.:tests python tests/bench/faults.py --exporter PATH [--only WORD] > table.md
 
-Each fault lasts for at least eight seconds in which both are scraped, each with a server of its own. It is survived when
-every answer was 200 and came within a second (not counting moments at which the machine was busy elsewhere), `pg_up`
-told the truth from the fourth second on, and the server was seen again without a restart within 30 s of its return (60 s
-after a refused login). It takes a quarter of an hour.
+Each fault lasts for at least eight seconds in which both are scraped, each with a server of its own. It is survived
+when every answer was 200 and came within a second (not counting moments at which the machine was busy elsewhere),
+`pg_up` told the truth from the fourth second on, and the server was seen again without a restart within 30 s of its
+return (60 s after a refused login). It takes a quarter of an hour.
 """
 
 from __future__ import annotations

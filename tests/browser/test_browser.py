@@ -62,6 +62,7 @@ def test_without_script_a_filter_and_a_sorted_column_are_links_and_forms(visit):
     assert page.locator("#checks th[aria-sort]").inner_text() == "Status"
 
 
+@pytest.mark.fault("F46")
 def test_hostile_names_are_text(visit):
     visitor = visit()
     page = visitor.goto("/autovacuum?n=freshness")

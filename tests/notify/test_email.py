@@ -99,6 +99,7 @@ def test_a_mail_goes_over_tls(box, port):
     assert box.peers[0].ssl is not None
 
 
+@pytest.mark.fault("F73")
 def test_without_starttls_nothing_is_sent(box):
     with serving(box) as port:
         error = failure(sender(port))
@@ -107,6 +108,7 @@ def test_without_starttls_nothing_is_sent(box):
     assert box.mails == []
 
 
+@pytest.mark.fault("F73")
 def test_a_certificate_that_nobody_knows_is_refused(box, certified):
     with serving(box, tls_context=certified()) as port:
         assert str(failure(sender(port))) == "the certificate is not valid, or TLS failed"
@@ -140,6 +142,7 @@ def test_a_user_logs_in(box, certified, trusted, password, said):
             assert (str(error), error.again) == (said, False)
 
 
+@pytest.mark.fault("F73")
 def test_a_greylisted_mail_is_taken_later(box, port):
     box.answers = {"dba": ["451 later", "250 OK"]}
     channel, message = sender(port), notification()
@@ -168,6 +171,7 @@ def test_a_recipient_that_is_rejected_is_told_and_the_others_get_it(box, port):
     assert [to for to, _ in box.mails] == [["dba@example.com"]]
 
 
+@pytest.mark.fault("F73")
 @pytest.mark.parametrize("talk", [hang, drip(b"2"), drip(b"220-hello\r\n")])
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 def test_a_server_that_hangs_or_drips_has_its_time(talk, scheme):
@@ -185,12 +189,14 @@ def test_a_server_that_is_gone_may_come_back():
     assert (str(error), error.again) == ("Connection refused", True)
 
 
+@pytest.mark.fault("F72")
 def test_metadata_services_are_never_called():
     channel = Email("smtp://169.254.169.254:25?from=a@example.com&to=b@example.com", False, SECONDS)
 
     assert not failure(channel).again
 
 
+@pytest.mark.fault("F74", "F80")
 def test_names_are_text_in_every_part():
     message = mail(notification(alert(message=HOSTILE)), "pgmon@example.com", ["dba@example.com"])
 
@@ -199,6 +205,7 @@ def test_names_are_text_in_every_part():
     assert "{{7*7}}" in message.get_body(["plain"]).get_content()
 
 
+@pytest.mark.fault("F74")
 def test_a_cluster_cannot_break_the_subject():
     hostile = replace(notification(), place=Place(HOSTILE, "", ""))
 

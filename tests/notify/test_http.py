@@ -64,6 +64,7 @@ def slack_of(httpserver, *alerts):
     return httpserver.log[0][0].get_json()
 
 
+@pytest.mark.fault("F74")
 def test_slack_reads_names_as_text(httpserver):
     text = slack_of(httpserver, alert(message=HOSTILE))["blocks"][1]["text"]["text"]
 
@@ -138,6 +139,7 @@ def test_the_environments_proxy_is_not_asked(httpserver, monkeypatch):
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F68")
 @pytest.mark.parametrize(
     ("status", "again"), [(500, True), (503, True), (429, True), (408, True), (400, False), (403, False), (404, False)]
 )
@@ -149,12 +151,14 @@ def test_a_status_says_whether_to_try_again(httpserver, status, again):
     assert (str(error), error.again, error.after) == (f"HTTP {status}", again, 0.0)
 
 
+@pytest.mark.fault("F69")
 def test_a_receiver_says_when_to_try_again(httpserver):
     httpserver.expect_request("/").respond_with_data("", status=429, headers={"Retry-After": "120"})
 
     assert failed(httpserver.url_for("/")).after == 120.0
 
 
+@pytest.mark.fault("F70")
 def test_a_redirect_is_not_followed(httpserver):
     target = httpserver.url_for("/elsewhere")
     httpserver.expect_request("/").respond_with_data("", status=302, headers={"Location": target})
@@ -165,6 +169,7 @@ def test_a_redirect_is_not_followed(httpserver):
     assert [request.path for request, _ in httpserver.log] == ["/"]
 
 
+@pytest.mark.fault("F71")
 @pytest.mark.parametrize("talk", [hang, drip(b"HTTP/1.1 "), drip(b"X"), drip(b"HTTP/1.1 200 OK\r\n"[:17])])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_receiver_that_hangs_or_drips_has_its_time(talk, scheme):
@@ -176,6 +181,7 @@ def test_a_receiver_that_hangs_or_drips_has_its_time(talk, scheme):
     assert time.monotonic() - start < SECONDS + 1
 
 
+@pytest.mark.fault("F71")
 def test_a_drip_is_ended_by_the_clock():
     def endless(client, ended):
         client.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -185,6 +191,7 @@ def test_a_drip_is_ended_by_the_clock():
         assert str(failed(f"http://127.0.0.1:{port}/")) == "no answer within 0.5 s"
 
 
+@pytest.mark.fault("F71")
 def test_a_long_body_is_left_alone():
     def endless(client, ended):
         client.recv(65536)
@@ -197,12 +204,14 @@ def test_a_long_body_is_left_alone():
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.fault("F68")
 def test_a_receiver_that_is_gone_may_come_back():
     error = failed(f"http://127.0.0.1:{free_port()}/{TOKEN}")
 
     assert (str(error), error.again) == ("Connection refused", True)
 
 
+@pytest.mark.fault("F68")
 def test_a_name_that_nobody_knows_may_be_known_later():
     assert failed(f"http://nobody.invalid/{TOKEN}").again
 
@@ -232,6 +241,7 @@ def test_a_certificate_of_a_known_authority_is_accepted(trusted, secure):
     assert Webhook(secure("localhost"), False).deliver(notification()) == "HTTP 200"
 
 
+@pytest.mark.fault("F68")
 def test_a_certificate_of_another_authority_is_refused(secure):
     assert str(failed(secure("localhost"))) == "the certificate is not valid, or TLS failed"
 
@@ -243,6 +253,7 @@ def test_a_certificate_of_another_host_is_refused(trusted, secure):
 # --- where nothing is sent --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F72")
 @pytest.mark.parametrize(
     "host",
     [

@@ -100,6 +100,7 @@ def test_what_is_put_off_is_tried_again_ever_less_often(bench):
     assert bench.pauses == [4, 8, 16, 32]
 
 
+@pytest.mark.fault("F68")
 def test_what_is_put_off_for_too_long_is_given_up(bench):
     sender, _ = bench.told(*[LATER] * 50)
 
@@ -114,6 +115,7 @@ def test_what_is_refused_is_given_up_at_once(bench):
     assert (counts(sender), sender.result, bench.pauses) == ((0, 1, 1), "HTTP 404", [])
 
 
+@pytest.mark.fault("F69")
 def test_a_receiver_that_asks_for_time_gets_it(bench):
     sender, _ = bench.told(DeliveryError("HTTP 429", again=True, after=120.0))
 
@@ -126,6 +128,7 @@ def test_a_receiver_that_asks_for_too_much_time_is_left(bench):
     assert (counts(sender), bench.pauses) == ((0, 1, 1), [])
 
 
+@pytest.mark.fault("F79")
 def test_a_channel_that_is_broken_does_not_end_the_thread(bench):
     sender, channel = bench.told(KeyError("secret"))
     sender.offer(notification())
@@ -157,6 +160,7 @@ def test_a_channel_that_hangs_keeps_neither_the_giver_nor_others_waiting(bench):
     held.free.set()
 
 
+@pytest.mark.fault("F68")
 def test_the_queue_is_bounded_and_what_is_dropped_is_counted(bench):
     held = Held()
     sender = bench.sender(held)

@@ -90,6 +90,7 @@ def test_connections_that_run_out_are_told_at_both_severities(fresh_server, http
     )
 
 
+@pytest.mark.fault("F15")
 def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver):
     server = fresh_server(require(servers.NEWEST), {"max_connections": "10"})
     with on_duty(server, httpserver) as duty, ExitStack() as crowd, server.connect() as admin:
@@ -104,6 +105,7 @@ def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver)
 # --- the server is not seen -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F77")
 def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_server, httpserver):
     server = fresh_server()
     with on_duty(server, httpserver, ALERTS_CONNECTIONS_WARN="0.001", ALERTS_CONNECTIONS_CRIT="1.0") as duty:
@@ -173,6 +175,7 @@ def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(fresh_se
 # --- what is told of the telling --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F68")
 def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
     httpserver.expect_request("/gone").respond_with_data("", status=404)
     url = httpserver.url_for("/gone")

@@ -172,6 +172,7 @@ def test_check_accepts_what_is_tolerated_and_says_so(server):
     assert (code, "INSERT: tolerated" in said) == (0, True)
 
 
+@pytest.mark.fault("F92")
 @newest
 def test_check_refuses_a_role_that_it_could_not_judge(server, monitor_dsn):
     with server.connect() as holder, holder.transaction():
@@ -228,6 +229,7 @@ def test_the_agent_ends_when_a_server_comes_up_where_the_role_can_write(server, 
             assert agent.process.wait(20) == 3
 
 
+@pytest.mark.fault("F25")
 @newest
 def test_the_agent_ends_when_its_role_gains_a_privilege(server):
     quick = {
@@ -440,6 +442,7 @@ LEAKY = {
 }
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.parametrize("dsn", LEAKY.values(), ids=LEAKY)
 def test_no_error_shows_the_password(dsn):
     code, said = pgmon("check", dsn=dsn, SECURITY_REQUIRE_TLS="false")
@@ -470,6 +473,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.fault("F16", "F51")
 @newest
 def test_an_agent_with_a_refused_password_does_not_show_it(server):
     with Process(server.dsn("monitor", password=CANARY), environ={"PGMON_LOGGING_LEVEL": "debug"}) as agent:
@@ -481,6 +485,7 @@ def test_an_agent_with_a_refused_password_does_not_show_it(server):
         assert CANARY not in agent.said()
 
 
+@pytest.mark.fault("F48")
 def test_a_log_line_is_an_object(dead_dsn):
     with Process(dead_dsn) as agent:
         wait_until(lambda: "refresh failed" in agent.said())

@@ -323,6 +323,7 @@ def test_the_catalogue_of_statements_has_each_that_was_sent(client):
 HOSTILE = servers.HOSTILE_NAME
 
 
+@pytest.mark.fault("F46")
 @newest
 def test_a_hostile_name_is_text_on_a_page(client):
     answer = client.get("/autovacuum?n=freshness")

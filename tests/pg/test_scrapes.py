@@ -67,6 +67,7 @@ def features(counted: Counter[str]) -> dict[str, int]:
     return {name: n for name, n in counted.items() if name not in ("facts", "session")}
 
 
+@pytest.mark.fault("F52")
 def test_cold_scrapes_all_at_once_send_each_statement_once(server, sent):
     with Watch(server.dsn("monitor")) as watch, ThreadPoolExecutor(SCRAPERS) as pool:
         app, gate = create_app(watch.agent), threading.Barrier(SCRAPERS)
@@ -125,6 +126,7 @@ def test_nothing_is_sent_before_somebody_asks(server, sent):
         assert (sent(), sessions(server), watch.agent.door.connects) == ({}, 0, 0)
 
 
+@pytest.mark.fault("F52")
 def test_livez_answers_while_every_scraper_waits_for_a_frozen_server(server):
     environ = {"PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s", "PGMON_HTTP_THREADS": "8"}
     with Process(server.dsn("monitor"), environ=environ) as pgmon, ThreadPoolExecutor(SCRAPERS) as pool:

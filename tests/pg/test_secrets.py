@@ -66,6 +66,7 @@ def spilling() -> str:
     return f"DECLARE c CURSOR FOR SELECT n, '{SECRET}' FROM generate_series(1, 200000) AS n ORDER BY n DESC"
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.pg("!= 13, != 14, != 15, != 16, != 17")
 def test_no_answer_and_no_log_line_has_a_secret_of_a_client(indiscreet, server):
     with Process(server.dsn("monitor"), environ={"PGMON_LOGGING_LEVEL": "debug"}) as agent:

@@ -121,6 +121,7 @@ def test_the_latest_is_served_while_a_refresh_runs():
     gate.open.set()
 
 
+@pytest.mark.fault("F83")
 def test_a_lost_flight_is_replaced_and_its_news_is_void():
     time, heard = FakeTime(), []
     first, second = Gate(time), Gate(time)
@@ -155,6 +156,7 @@ def test_a_flight_is_not_lost_before_its_deadline():
     gate.open.set()
 
 
+@pytest.mark.fault("F83")
 def test_a_refresh_that_raises_frees_the_way_for_the_next():
     time = FakeTime()
     answers = iter((ZeroDivisionError, Value(1, 2000.0)))

@@ -47,6 +47,7 @@ def test_what_is_new_is_told_once(bench):
     assert message.title == "WARNING Dead on prod (db1, primary)"
 
 
+@pytest.mark.fault("F76")
 def test_what_fires_together_is_one_message(bench):
     [message] = bench.tick(*(alert(of=f"t{n}") for n in range(500)))
 
@@ -110,6 +111,7 @@ def test_what_lasts_is_told_again(bench, severity, interval):
     assert len(bench.tick(alert(severity=severity))) == 1
 
 
+@pytest.mark.fault("F75")
 @pytest.mark.parametrize("severity", ["critical", "warning"])
 @pytest.mark.parametrize("length", [1, 2, 7, 19, 21])
 def test_what_flaps_is_told_at_most_once_per_interval(bench, severity, length):
@@ -147,6 +149,7 @@ def test_what_is_no_longer_explained_is_told(bench):
     assert len(bench.tick(alert())) == 1
 
 
+@pytest.mark.fault("F69", "F76")
 def test_more_than_ten_messages_are_one_digest_the_gravest_first(bench):
     firing = [alert(f"A{n}") for n in range(10)] + [alert("Worst", "critical")]
 

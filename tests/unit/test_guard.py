@@ -101,6 +101,7 @@ def test_not_enforced_the_findings_are_told_and_the_work_goes_on():
     assert (told, bench.refused, bench.guard.state) == ([CURE], [], "not enforced: the role can write")
 
 
+@pytest.mark.fault("F92")
 def test_a_server_that_could_not_be_judged_is_not_asked():
     bench = Bench()
     bench.failing["app"] = QueryError(Kind.TIMEOUT, "too slow")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from pgmon.agent import Agent
 from running import configured
 from servers import free_port
@@ -28,6 +30,7 @@ def tickers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "pgmon-ticker"]
 
 
+@pytest.mark.fault("F79")
 def test_a_tick_that_fails_is_not_the_last():
     agent = Stumbling(configured(f"host=127.0.0.1 port={free_port()}", SAMPLE_INTERVALS_HOT_PATH="1s"))
     agent.start()
