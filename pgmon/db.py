@@ -91,7 +91,7 @@ class Door:
         sql = fill(choose(feature.name, facts).text, params, names(facts, self._canary_table))
         described, records = self._query(facts.db, feature.tier, sql, deadline)
         shape.check(feature.name, feature.raw, described)
-        return sql, [feature.raw(*record) for record in records]
+        return sql, shape.rows(feature.raw, described, records)
 
     def close(self) -> None:
         """Close every session; what still runs is cancelled. A visit under way ends by itself, and is the last."""
@@ -178,7 +178,8 @@ class Door:
         session.deadline = math.inf
         if session.asking:
             self.kills += 1
-            session.give_up()
+            if session.give_up():
+                session.hear_out()
         if session is self._visitor:
             if self._pool.closed:
                 session.close()

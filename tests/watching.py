@@ -99,6 +99,12 @@ class Watch:
         """Wait until no refresh is under way: pushed forward, time would be up for it."""
         eventually(lambda: not any(t.name == "pgmon-flight" for t in threading.enumerate()))
 
+    def start(self, after: float) -> None:
+        """Start what is due so many seconds later, and wait for nothing."""
+        self.rest()
+        self.time.ahead += after
+        self.agent.settle(0)
+
     def scrape(self, after: float = 0.0) -> Samples:
         """Return what /metrics says so many seconds later; it and /livez must answer 200 in time."""
         self.rest()

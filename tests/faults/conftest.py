@@ -14,7 +14,7 @@ from watching import COUNT
 @pytest.fixture(scope="session")
 def patient() -> Iterator[Server]:
     """Return the server that the tests of this folder break one after the other."""
-    settings = {"max_connections": "20", "restore_command": "false"}
+    settings = {"max_connections": "20", "restore_command": "false", "log_connections": "on"}
     with Server(16, settings) as running:
         servers.prepare(running)
         yield running
