@@ -15,6 +15,7 @@ from pgmon.history import Sample
 from pgmon.rates import grown
 from pgmon.web import highlight, marks, tables
 from pgmon.web.panels import Panel
+from pgmon.web.promql import mean
 from pgmon.web.series import POINTS, Point, drawn
 from pgmon.web.tables import FEW, MANY, Cell, Head, Line, Table
 from pgmon.web.units import UNKNOWN, Amount, count, size
@@ -209,8 +210,8 @@ def detail(view: View, queryid: str) -> Detail | None:
     text = next((t.query for t in view.rows(TEXTS) if t.queryid == queryid), None)
     trails, every = _trails(view), view.agent.cadences[STATEMENTS.tier].ttl
     window = {u.key: u for u in uses(view)}
-    labels = f'cluster="{view.agent.config.cluster}",queryid="{queryid}"'
-    promql = f"rate(pg_stmt_time_seconds_total{{{labels}}}[5m])\n  / rate(pg_stmt_calls_total{{{labels}}}[5m])"
+    time, calls = (columns(Statement)[name].metric for name in ("seconds", "calls"))
+    promql = mean(view, STATEMENTS, time, calls, queryid=queryid)
     shown = [
         (
             row,

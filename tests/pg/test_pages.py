@@ -121,6 +121,15 @@ def test_a_page_shows_the_statements_of_its_twin(client, page):
     assert {sql for sql in said.values() if sql} <= shown
 
 
+@newest
+@each_page
+def test_a_page_shows_what_to_ask_prometheus_as_its_twin_does(client, page):
+    shown = {text_of(code) for code in parsed(client.get(PATHS[page])).iter(f"{XHTML}code")}
+    said = {id: p["promql"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
+
+    assert {query for queries in said.values() for query in queries} <= shown
+
+
 @each_end
 def test_the_api_tells_every_field_of_every_row(client, watching):
     features = {f.name: f for f in watching.features}
