@@ -38,7 +38,7 @@ BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("activity", "sessions"): activity.sessions,
     ("queries", "statements"): queries.top,
     ("status", "checks"): failing_first,
-    ("storage", "sizes"): storage.growth,
+    ("storage", "sizes"): storage.sizes,
     ("partitions", "partitions"): storage.strips,
 }
 FIRST: Mapping[str, Sequence[str]] = {

@@ -58,6 +58,8 @@ FULL = {
     "xact_rollback": "Rollbacks",
     "stats_reset": "Since",
     "bytes": "Size",
+    "toast_bytes": "TOAST",
+    "index_bytes": "Indexes",
     "how": "How known",
 }
 SUFFIXES = ("_seconds", "_bytes", "_ratio")

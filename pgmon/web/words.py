@@ -125,7 +125,7 @@ ORDER: Mapping[str, Sequence[str]] = {
     "throughput": ("db", "tps", "xact_commit", "xact_rollback", "deadlocks", "temp_bytes", "conflicts", "stats_reset"),
     "io": ("backend_type", "object", "context", "reads", "writes", "extends", "fsyncs", "hits", "evictions"),
     "sessions": ("pid", "xact_seconds", "state", "state_seconds", "application", "db", "wait", "xmin_age", "query"),
-    "sizes": ("relation", "bytes", "how", "relkind"),
+    "sizes": ("relation", "bytes", "heap_bytes", "toast_bytes", "index_bytes", "how"),
     "tuples": ("relation", "pct_dead", "dead", "live", "vacuumed_seconds"),
     "autovacuum_due": ("relation", "reason", "factor", "overdue_seconds"),
     "sequences": ("sequence", "used_ratio", "last_value", "final_value", "status", "owner"),

@@ -733,7 +733,8 @@ def test_the_largest_and_those_that_grew_most_are_measured():
 
 
 def measured(name: str, size: int | None, locked: bool = False, relkind: str = "r") -> tables.Measured:
-    return tables.Measured(relkind, name, size, 7, locked)
+    toast, indexes = (None, None) if size is None else (30, 50)
+    return tables.Measured(relkind, name, size, toast, indexes, 7, locked)
 
 
 def test_a_table_that_is_locked_stays_as_large_as_it_was_for_as_long_as_it_is():
@@ -741,7 +742,7 @@ def test_a_table_that_is_locked_stays_as_large_as_it_was_for_as_long_as_it_is():
     for _ in range(2):
         rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
 
-    assert rows == [tables.Size("r", "t", 100, "locked")]
+    assert rows == [tables.Size("r", "t", 100, 70, 30, 50, "locked")]
 
 
 def test_a_table_that_was_never_measured_is_estimated_for_as_long_as_it_is_locked():
@@ -749,7 +750,7 @@ def test_a_table_that_was_never_measured_is_estimated_for_as_long_as_it_is_locke
     for _ in range(2):
         rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
 
-    assert rows == [tables.Size("r", "t", 7, "estimated")]
+    assert rows == [tables.Size("r", "t", 7, None, None, None, "estimated")]
 
 
 def test_a_table_without_a_size_that_is_not_locked_is_gone():
