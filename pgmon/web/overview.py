@@ -130,7 +130,7 @@ def _made(
     return Tile(
         id=id,
         name=name,
-        href=f"{view.page(feature.panel)}#{feature.name}" if feature.panel != "overview" else f"#{feature.name}",
+        href=view.place(feature.panel, feature.name) if feature.panel != "overview" else f"#{feature.name}",
         sub=sub,
         value=None if value is None else shown(value),
         spark=marks.spark(line, f"{name}: {reach}", limits.first if limits else None),

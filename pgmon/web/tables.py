@@ -233,7 +233,7 @@ def _fact(view: View, f: Field, value: Any, state: str, barred: bool) -> Line:
     name = Cell(escape(f.words), title=f.column.help, header=True)
     limit = Markup("{}<small>{}</small>").format(f.bar(value, state), f.limits.words) if f.is_drawn and f.limits else ""
     shown = _cell(view, f, value)
-    shown = replace(shown, kind="n" if shown.kind in ("", "nw") else shown.kind)
+    shown = replace(shown, kind={"": "n", "nw": "n", "id": "id n"}.get(shown.kind, shown.kind))
     return Line([name, shown, *([Cell(Markup(limit), "g")] if barred else [])], state)
 
 

@@ -13,6 +13,7 @@ from pgmon.facts import Facts
 from pgmon.feature import Feature, R, Role, Tier
 from pgmon.snapshot import Reading, Snapshot
 from pgmon.web.limits import Judge
+from pgmon.web.words import LENSES
 
 LATE = 2.0  # what has not landed for so many intervals is stale
 WINDOW = 3600.0  # seconds of history that are drawn
@@ -99,6 +100,12 @@ class View:
     def page(self, name: str) -> str:
         """Return the way to a page."""
         return self.root + name if name != "overview" else self.root or "./"
+
+    def place(self, page: str, panel: str) -> str:
+        """Return the way to a panel: its page, in the tab that shows it."""
+        tabs = enumerate(LENSES.get(page, {}).items())
+        tab = next((f"?tab={name}" for n, (name, (_, its)) in tabs if n and panel in its), "")
+        return f"{self.page(page)}{tab}#{panel}"
 
     def anchor(self, name: str) -> str | None:
         """Return an id for an element, None where the page has it."""

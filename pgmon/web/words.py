@@ -20,6 +20,15 @@ PAGES: Mapping[str, str] = {
 }
 TWINS: Mapping[str, str] = {"queries": "top-queries"}  # the API's name of a page, where the specification has another
 
+# Tabs of a page, each with its panels; the first is shown first. What is in none is above them.
+LENSES: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]] = {
+    "autovacuum": {
+        "dead": ("Dead rows", ("tuples", "autovacuum_due")),
+        "freezing": ("Freezing", ("wraparound", "wraparound_limits", "freeze")),
+        "freshness": ("Freshness", ("stale_stats", "freshness")),
+    },
+}
+
 TITLES: Mapping[str, str] = {
     "connections_by_state": "Sessions",
     "waiting_sessions": "Waiting for",
@@ -75,6 +84,7 @@ TITLES: Mapping[str, str] = {
     "up": "Reachable",
 }
 WHY: Mapping[str, str] = {
+    "sizes": "The largest tables and materialized views, by their size without indexes. The bar has the indexes, too.",
     "blocking": "Who waits for whom, by pg_blocking_pids(). A root waits for nobody: look there first, ending a waiter "
     "changes nothing.",
     "xmin": "Rows that died after the oldest xmin stay. The holder furthest back decides; freeing the others changes "

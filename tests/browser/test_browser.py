@@ -64,7 +64,7 @@ def test_without_script_a_filter_and_a_sorted_column_are_links_and_forms(visit):
 
 def test_hostile_names_are_text(visit):
     visitor = visit()
-    page = visitor.goto("/autovacuum?n=freshness")
+    page = visitor.goto("/autovacuum?tab=freshness&n=freshness")
 
     names = page.locator("#freshness tbody th").all_inner_texts()
     assert {"public.<script>window.hacked=1</script>", "public.{{7*7}}", f"public.{'😀' * 15}"} <= set(names)

@@ -12,13 +12,16 @@ import servers
 from fakes import HaltingTime, ShiftedTime
 from pgmon.feature import columns
 from pgmon.web import create_app, subjects
-from pgmon.web.words import PAGES, TWINS
+from pgmon.web.words import LENSES, PAGES, TWINS
 from reading import agent as reading_agent
 from reading import landed
 
-XHTML = "{http://www.w3.org/1999/xhtml}"
+XHTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 DEAD = "postgresql://monitor@127.0.0.1:1/postgres"
 PATHS = {page: "/" if page == "overview" else f"/{page}" for page in PAGES}
+
+
+VIEWS = {page: [path, *(f"{path}?tab={tab}" for tab in LENSES.get(page, ()))] for page, path in PATHS.items()}
 
 
 def on(*majors):
@@ -87,26 +90,20 @@ def panels_of(client):
 
 
 @each_end
-@each_page
-def test_a_page_is_valid_and_small(client, page):
-    answer = client.get(PATHS[page], query_string={} if page == "sql" else {"n": "freshness"})
+@pytest.mark.parametrize("path", [path for paths in VIEWS.values() for path in paths])
+def test_a_page_is_valid_and_small_and_has_every_id_once(client, path):
+    answer = client.get(path)
+    ids = [e.get("id") for e in parsed(answer).iter() if e.get("id")]
 
-    assert parsed(answer) is not None
     assert len(answer.data) < 150_000
-
-
-@each_end
-@each_page
-def test_a_page_has_every_id_once(client, page):
-    ids = [e.get("id") for e in parsed(client.get(PATHS[page])).iter() if e.get("id")]
-
     assert len(ids) == len(set(ids))
 
 
 @each_end
 @each_page
 def test_a_page_shows_the_panels_of_its_twin_in_their_states(client, page):
-    shown = {id: s.get("data-state") for id, s in sections(parsed(client.get(PATHS[page]))).items()}
+    trees = [parsed(client.get(path)) for path in VIEWS[page]]
+    shown = {id: s.get("data-state") for tree in trees for id, s in sections(tree).items()}
     said = {id: p["status"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
 
     assert said.items() <= shown.items()
@@ -114,20 +111,12 @@ def test_a_page_shows_the_panels_of_its_twin_in_their_states(client, page):
 
 @each_end
 @each_page
-def test_a_page_shows_the_statements_of_its_twin(client, page):
-    shown = {text_of(code) for code in parsed(client.get(PATHS[page])).iter(f"{XHTML}code")}
-    said = {id: p["sql"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
+def test_a_page_shows_the_statements_of_its_twin_and_what_to_ask_prometheus(client, page):
+    shown = {text_of(code) for path in VIEWS[page] for code in parsed(client.get(path)).iter(f"{XHTML}code")}
+    panels = [panel for id, panel in twin(client, page)["panels"].items() if id not in subjects.WITHIN]
 
-    assert {sql for sql in said.values() if sql} <= shown
-
-
-@newest
-@each_page
-def test_a_page_shows_what_to_ask_prometheus_as_its_twin_does(client, page):
-    shown = {text_of(code) for code in parsed(client.get(PATHS[page])).iter(f"{XHTML}code")}
-    said = {id: p["promql"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
-
-    assert {query for queries in said.values() for query in queries} <= shown
+    assert {panel["sql"] for panel in panels} - {""} <= shown
+    assert {query for panel in panels for query in panel["promql"]} <= shown
 
 
 @each_end
@@ -289,6 +278,45 @@ def test_a_standby_shows_its_own_side_of_replication(standby):
     assert "standby" in text_of(tree.find(f".//{XHTML}header"))
 
 
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+@newest
+def test_a_table_is_drawn_with_its_indexes(client):
+    section = sections(parsed(client.get("/storage?n=sizes")))["sizes"]
+    drawn = {text_of(row[0]): row.findall(f".//{SVG}rect") for row in section.iter(f"{XHTML}tr")}
+    widths = {rect.get("class"): rect.get("width") for rect in drawn["public.device"]}
+
+    assert [text_of(li).strip() for li in section.findall(f".//{XHTML}li")] == ["heap", "TOAST", "indexes"]
+    assert widths.keys() >= {"s1", "s2", "s3"}
+    assert widths["s3"] != "0%"
+
+
+@newest
+def test_a_statement_leads_to_the_tab_that_shows_its_rows(client):
+    links = {a.get("href") for a in parsed(client.get("/sql")).iter(f"{XHTML}a")}
+
+    assert {"autovacuum#xmin", "autovacuum?tab=freezing#freeze", "storage#sizes"} <= links
+
+
+@newest
+def test_what_fires_is_drawn_within_its_day(server):
+    time = ShiftedTime()
+    limits = {"ALERTS_DEAD_TUPLES_PCT": "1", "ALERTS_DEAD_TUPLES_MIN": "10"}
+    with reading_agent(server.dsn("monitor"), time.clock(), **limits) as agent:
+        landed(agent).tick()
+        time.ahead += 43200
+        landed(agent).tick()
+        time.ahead += 21600
+        landed(agent).tick()
+        tree = parsed(create_app(agent).test_client().get("/alerts"))
+    line = next(row for row in sections(tree)["alerts"].iter(f"{XHTML}tr") if "public.churned" in text_of(row))
+    [span] = line.findall(f".//{SVG}rect[@class='sw']")
+
+    assert text_of(tree.find(f".//{XHTML}h1")).endswith("firing")
+    assert (span.get("x"), span.get("width")) == ("75%", "25%")
+
+
 # --- statements -------------------------------------------------------------------------------------------------------
 
 
@@ -334,7 +362,7 @@ HOSTILE = servers.HOSTILE_NAME
 
 @newest
 def test_a_hostile_name_is_text_on_a_page(client):
-    answer = client.get("/autovacuum?n=freshness")
+    answer = client.get("/autovacuum?tab=freshness&n=freshness")
     texts = {text_of(th) for th in parsed(answer).iter(f"{XHTML}th")}
 
     assert "<b>é" in HOSTILE
@@ -345,7 +373,7 @@ def test_a_hostile_name_is_text_on_a_page(client):
 @newest
 def test_a_hostile_filter_is_text_on_a_page(client):
     hostile = '"><script>alert(1)</script>{{7*7}}\u202e'
-    answer = client.get("/autovacuum", query_string={"q": hostile, "n": "freshness"})
+    answer = client.get("/autovacuum", query_string={"q": hostile, "tab": "freshness", "n": "freshness"})
 
     assert "<script>alert" not in answer.text
     assert parsed(answer) is not None
@@ -374,12 +402,18 @@ def test_a_page_is_small_and_quick_when_there_is_much_to_show(fresh_server):
         client = create_app(landed(agent)).test_client()
         time.halt()
         long = [(p, id) for p in PAGES for id, panel in twin(client, p)["panels"].items() if len(panel["data"]) > 12]
-        sizes = {where: len(client.get(f"{PATHS[where[0]]}?n={where[1]}").data) for where in long}
+        sizes = {where: len(client.get(_at_length(*where)).data) for where in long}
         took = {page: min(_seconds(client, PATHS[page]) for _ in range(3)) for page in PAGES}
 
     assert {"sizes", "indexes", "freshness", "statements"} <= {id for _, id in long}
     assert {where: n for where, n in sizes.items() if n > 150_000} == {}
     assert {page: s for page, s in took.items() if s > 0.1} == {}
+
+
+def _at_length(page, panel):
+    """Return the way to a page with all rows of a panel."""
+    tab = next((tab for tab, (_, its) in LENSES.get(page, {}).items() if panel in its), "")
+    return f"{PATHS[page]}?n={panel}{f'&tab={tab}' if tab else ''}"
 
 
 def _seconds(client, path):
