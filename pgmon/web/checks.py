@@ -182,7 +182,7 @@ def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judg
     limits = limits_of(rule, feature, view.thresholds)
     shown = view.judge(feature).limits  # with those of other rules for the same field
     for reading in view.readings(feature):
-        if states.of_reading(view, reading).name != "fresh":
+        if states.of_reading(view, reading).name not in ("fresh", "partial"):
             continue
         for row in reading.rows:
             key = rule.name, reading.db, labels_of(feature, row)

@@ -103,13 +103,20 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
     )
     size = f"{min(limit, len(listed))} of {len(listed)}"
     tabs = [(words, None, view.link(sort=f"statements.{name}"), name == by) for name, words in TABS.items()]
-    since = "" if found[0].elapsed else "Since the statistics began: shares of now need a second reading."
+    since = _since(found[0], total)
     return panel.showing("tabs", size=size, table=table, tabs=() if bare else tabs, label="Order by", since=since)
 
 
 def first(view: View, panel: Panel) -> Panel:
     """Show the five that take most time."""
     return top(view, panel, few=5, bare=True)
+
+
+def _since(use: Use, total: float) -> str:
+    """Return what there is to say of the time that is shown."""
+    if use.elapsed is None:
+        return "Since the statistics began: shares of now need a second reading."
+    return "" if total else "Nothing has run since the previous reading."
 
 
 def _has(view: View, use: Use, texts: Mapping[str, str]) -> bool:
@@ -137,7 +144,7 @@ def _heads(view: View, by: str) -> list[Head]:
 
 
 def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: Mapping[Key, list[Point]]) -> Line:
-    share = use.value("seconds") / total if total else None
+    share = use.value("seconds") / total if total else 0.0
     calls, blocks = use.sums["calls"] or 0, (use.sums["blks_hit"] or 0) + (use.sums["blks_read"] or 0)
     ratio = Cell(Markup(UNKNOWN), "n") if not blocks else tables.number((use.sums["blks_hit"] or 0) / blocks, "ratio")
     name = _other(use) if use.queryid == OTHER else _linked(view, use, texts.get(use.queryid))
@@ -146,8 +153,8 @@ def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: 
     return Line(
         [
             Cell(name, "q", header=True, anchor=anchor),
-            Cell(Markup(UNKNOWN), "n") if share is None else tables.number(share, "ratio"),
-            Cell(marks.bar(None if share is None else share * 100), "g"),
+            tables.number(share, "ratio"),
+            Cell(marks.bar(share * 100), "g"),
             Cell(marks.spark(trail, "Share of time in the last hour", height=20), "g2"),
             _rate(use, "calls", count),
             tables.number(use.value("mean"), "seconds") if calls else Cell(Markup(UNKNOWN), "n"),

@@ -19,8 +19,16 @@ from pgmon.web.words import LENSES
 
 # What the overview borrows from other pages, before its own.
 BORROWED: Mapping[str, Sequence[Feature[Any, Any]]] = {"overview": (BLOCKING, REPLICAS, STATEMENTS)}
-# Shown within another panel, or by it.
-WITHIN = ("statement_texts", "partition_ranges", "relations", "alert_counts")
+# Shown within another panel, or counts of what another one lists.
+WITHIN = (
+    "statement_texts",
+    "partition_ranges",
+    "relations",
+    "alert_counts",
+    "autovacuum_phases",
+    "replica_states",
+    "sync_states",
+)
 
 
 @dataclass(frozen=True, slots=True)

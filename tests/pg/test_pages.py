@@ -262,6 +262,16 @@ def test_without_pg_stat_statements_a_page_says_what_to_create(fresh_server):
     assert overview.status_code == 200
 
 
+@newest
+def test_what_may_not_be_read_is_unknown_and_not_passed(client):
+    tree = parsed(client.get("/storage"))
+    check = next(li for li in tree.iter(f"{XHTML}li") if li.get("id") == "check-SequenceExhaustion")
+
+    assert "unknown" in check.get("class")
+    assert "cannot be read: 1 denied" in notes(tree)["sequences"]
+    assert "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor;" in map(text_of, check.iter(f"{XHTML}code"))
+
+
 @on(12)
 def test_what_a_server_is_too_old_for_is_unsupported(client):
     said = notes(parsed(client.get("/")))

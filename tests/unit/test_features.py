@@ -645,8 +645,8 @@ def test_what_was_never_analyzed_is_watched_from_when_it_is_seen():
 # sequences
 
 
-def used(oid: int, ratio: float | None, status: str = "ok") -> Used:
-    return Used(f"public.s{oid}", ratio, 0, status, None, 9, None, oid, oid)
+def used(oid: int, ratio: float | None, unread: str = "") -> Used:
+    return Used(f"public.s{oid}", ratio, 0, unread, None, 9, None, oid, oid)
 
 
 def test_sequences_that_could_not_be_read_stand_behind_those_that_could():
@@ -658,7 +658,7 @@ def test_sequences_that_could_not_be_read_stand_behind_those_that_could():
 def test_a_locked_sequence_keeps_its_value():
     rows = read_hourly(sequences.fullest, [[used(1, 0.9)], [used(1, None, "locked")]])
 
-    assert [(r.used_ratio, r.status) for r in rows] == [(0.9, "locked")]
+    assert [(r.used_ratio, r.unread) for r in rows] == [(0.9, "")]
 
 
 def test_the_next_turn_begins_behind_the_last_sequence_read():
