@@ -128,7 +128,7 @@ def _made(
     fresh = states.of_reading(view, reading).name in ("fresh", "empty")
     state = "unknown" if not fresh else limits.state(value) if limits else ""
     line = drawn(points, view.now, view.agent.cadences[feature.tier].ttl)
-    reach = _reach(known, shown, view.now)
+    reach = _reach(known, shown, view.now) if fresh or known else ""
     return Tile(
         id=id,
         name=name,

@@ -82,7 +82,7 @@ def panel(view: View, feature: Feature[Any, Any]) -> Panel:
         meta=_meta(view, readings, table, is_facts),
         statements=statements(view, feature, readings),
         promql=promql.queries(view, feature),
-        narrow=is_facts or len(table.heads) <= NARROW or state.name == "empty",
+        narrow=is_facts or len(table.heads) <= NARROW or not rows,
         given={"table": table},
     )
 

@@ -14,6 +14,7 @@ from pgmon.remedy import remedy
 from pgmon.snapshot import Reading
 from pgmon.web.units import age, duration
 from pgmon.web.view import View
+from pgmon.web.words import title
 
 NAMED = 5  # databases named where some could not be read
 STATEMENT = re.compile(r"(?:GRANT|CREATE|ALTER|REVOKE) .+")
@@ -74,7 +75,7 @@ def _partial(reading: Reading, marked: Sequence[str]) -> State:
     why = Counter(reason.partition(":")[0] for reason in marked)
     words = ", ".join(f"{n} {reason}" for reason, n in why.items())
     cures = dict.fromkeys(f"{found[0]};" for reason in marked if (found := STATEMENT.search(reason)))
-    text = f"{len(marked)} of {len(reading.rows)} cannot be read: {words}.{' Run:' * bool(cures)}"
+    text = f"{len(marked)} of {len(reading.rows)} {title(reading.feature.name).lower()} cannot be read: {words}."
     return State("partial", "unread", text, "\n".join(list(cures)[:NAMED]))
 
 
@@ -105,8 +106,6 @@ def _failed(view: View, reading: Reading, kind: Kind) -> State:
         parts.append(f"{times} {_next(view, reading)}".strip())
     if reading.taken is not None:
         parts.append(f"Below is the reading of {view.time(reading.taken):%H:%M:%S} UTC.")
-    if code:
-        parts.append("Run:")
     return State(name, str(kind), " ".join(parts), code)
 
 

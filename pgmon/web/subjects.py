@@ -149,6 +149,8 @@ def headline(view: View, found: Sequence[Check]) -> tuple[str, str]:
     """Return the verdict over all, and the sentence beside it."""
     cluster, failing = view.agent.config.cluster, [c for c in found if c.failing]
     unknown = [c for c in found if c.state == "unknown"]
+    if view.is_barred:
+        return f"{cluster} cannot be read", view.agent.health()["database"]
     if view.facts is None and not view.is_up:
         return f"{cluster} was not seen yet", view.agent.health()["database"]
     if not view.is_up:

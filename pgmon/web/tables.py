@@ -346,7 +346,9 @@ def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
 def _cell(view: View, f: Field, value: Any) -> Cell:
     """Return a value by what it is: yes or no, a number, SQL, a name, a text."""
     if value is None:
-        return Cell(Markup(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
+        return Cell(
+            Markup(UNKNOWN), "n" if (f.unit or f.column.metric) and not f.is_flag else "", "not known, or there is none"
+        )
     if isinstance(value, bool) or (f.is_flag and value in (0, 1)):
         return Cell(Markup("yes" if value else "no"), title=str(int(value)))
     if f.name in ("queryid", "alert") or f.name.endswith("pid"):

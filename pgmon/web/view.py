@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pgmon.agent import Agent
+from pgmon.errors import Kind
 from pgmon.facts import Facts
 from pgmon.feature import Feature, R, Role, Tier
 from pgmon.snapshot import Reading, Snapshot
@@ -56,6 +57,12 @@ class View:
     def is_up(self) -> bool:
         """Whether the server answered lately."""
         return self.agent.own.is_up(self.now)
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the server answers, and we may not ask."""
+        hot = self.snapshots[Tier.HOT_PATH]
+        return bool(hot and hot.failure and hot.failure.kind in (Kind.DENIED, Kind.REFUSED))
 
     def features(self, panel: str) -> list[Feature[Any, Any]]:
         """Return the features of a page that mean something on this server."""

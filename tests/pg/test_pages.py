@@ -243,9 +243,10 @@ def test_without_pg_monitor_a_page_says_what_to_grant(fresh_server):
         connection.execute("REVOKE pg_monitor FROM monitor")
     with reading_agent(server.dsn("monitor")) as agent:
         client = create_app(landed(agent)).test_client()
-        tree = parsed(client.get("/activity"))
+        tree, overview = parsed(client.get("/activity")), parsed(client.get("/"))
 
     assert sections(tree)["locks"].get("data-state") == "degraded"
+    assert text_of(overview.find(f".//{XHTML}h1")) == "pgmon cannot be read"
     assert 'GRANT pg_monitor TO "monitor";' in [text_of(code) for code in tree.iter(f"{XHTML}code")]
 
 
