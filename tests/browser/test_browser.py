@@ -146,6 +146,35 @@ def test_keys_lead_to_pages_and_open_the_statements(visit):
     page.wait_for_url("**/activity")
 
 
+def test_keys_lead_from_row_to_row_and_open_what_is_there(visit):
+    page = visit().goto("/")
+    page.keyboard.press("j")
+    first = page.locator("main summary").first
+    expect(first).to_be_focused()
+    page.keyboard.press("Enter")
+    assert first.locator("..").get_attribute("open") is None
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(first).to_be_focused()
+
+
+def test_a_refresh_waits_while_somebody_types_and_says_so(visit):
+    page = visit().goto("/status")
+    page.keyboard.press("/")
+
+    expect(page.locator("body")).to_have_class("paused")
+
+
+def test_a_statement_leads_to_a_page_of_its_own(visit):
+    visitor = visit()
+    page = visitor.goto("/queries")
+    page.locator("#statements tbody a").first.click()
+    expect(page.locator("h1")).to_contain_text("Query")
+
+    assert violations({page: EVERYTHING}) == []
+    assert visitor.odd == []
+
+
 def test_a_link_to_something_closed_opens_it(visit):
     page = visit().goto("/#passed")
 
