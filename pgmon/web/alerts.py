@@ -71,7 +71,7 @@ def _line(view: View, row: CurrentAlert) -> Line:
     said = Markup("{} <small>{}</small>").format(row.message, why) if row.inhibited_by or row.unknown else row.message
     return Line(
         [
-            Cell(named, "nw", header=True, anchor=view.anchor(f"alert-{len(view.anchors)}")),
+            Cell(named, "id", header=True, anchor=view.anchor(f"alert-{len(view.anchors)}")),
             Cell(escape(said)),
             Cell(escape(row.state)),
             tables.number(since, "seconds"),

@@ -75,6 +75,16 @@ def test_hostile_names_are_text(visit):
     assert page.evaluate("window.hacked") is None
 
 
+def test_a_hostile_name_is_text_in_a_picture(visit):
+    visitor = visit()
+    page = visitor.goto("/partitions")
+    drawn = page.locator(".strip").evaluate_all("all => all.map((e) => e.getAttribute('aria-label'))")
+
+    assert any(words.startswith("public.<svg onload=window.hacked=1>{{7*7}}: ") for words in drawn)
+    assert page.evaluate("window.hacked") is None
+    assert visitor.odd == []
+
+
 def test_the_blocking_tree_shows_who_is_at_its_root(visit, site):
     page = visit().goto("/activity")
     root = page.locator(".tree > li").first
