@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from browsing import QUIET  # noqa: E402
 from running import Process  # noqa: E402
 
-PAGES = {"": 1250, "queries": 1100, "autovacuum": 1250, "partitions": 1100, "activity": 1250}  # with their heights
+PAGES = {"": 1700, "queries": 1100, "autovacuum": 1500, "partitions": 1100, "activity": 1250}  # with their heights
 SEEN = 240.0  # seconds until lines have a shape, and the demo begins with its incidents again: with a queue for a lock
 SETTLED = 35.0  # … and until it is too long
 

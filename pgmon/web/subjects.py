@@ -85,6 +85,7 @@ FIRST: Mapping[str, Sequence[str]] = {
     "activity": ("connections_by_state", "blocking", "sessions"),
     "autovacuum": (
         "vacuum_jobs",
+        "autovacuum",
         "xmin",
         "tuples",
         "autovacuum_due",
