@@ -31,6 +31,7 @@ from pgmon.features import FEATURES
 from pgmon.notify import channels, sample
 from pgmon.notify.notification import Channel, DeliveryError, Notification, Place
 from pgmon.web import create_app
+from pgmon.web.auth import own_token
 from pgmon.web.listener import listen
 
 log = structlog.get_logger("pgmon")
@@ -136,8 +137,9 @@ def _ask_health(config: Config, path: str) -> int:
     host, port = config.http.address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {own_token(config)}"})
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=2):
             return 0
     except (OSError, HTTPException) as exc:  # every status from 400 on is one
         click.echo(f"pgmon: {exc}", err=True)

@@ -76,7 +76,8 @@ class Own:
         yield own.DROPPED, [own.Dropped(reason, dropped[reason]) for reason in ("cap", "duplicate", "value")]
         yield own.FINDINGS, [own.Findings(severity, n) for severity, n in self._findings()]
         alerts, wall = self.engine.alerts.values(), self.clock.wall()
-        yield own.ALERTS, [current(alert, wall) for alert in sorted(alerts, key=lambda a: (not a.fired, a.rank))]
+        gravest_first = sorted(alerts, key=lambda a: (not a.fired, a.rank))
+        yield own.ALERTS, [current(alert, wall, self.notifier.again(alert)) for alert in gravest_first]
         yield own.ALERT_COUNTS, counts(alerts)
         yield own.ALERT_HISTORY, [past(alert, wall) for alert in reversed(self.engine.history)]
         yield own.NOTIFICATIONS, [_channel(sender) for sender in self.notifier.senders]

@@ -74,6 +74,7 @@
   let last = Date.now();
   setInterval(() => {
     const every = document.body.dataset.loading !== undefined ? 2 : Number($("#every").value);
+    document.body.classList.toggle("paused", every > 0 && paused());
     if (every && !paused() && Date.now() - last >= every * 1000) { last = Date.now(); load(location.href); }
   }, 500);
 
@@ -140,13 +141,19 @@
   addEventListener("popstate", () => load(location.href));
   addEventListener("hashchange", open);
 
+  const step = (by) => {  // to the next row or verdict, from where Enter opens it
+    const stops = all("main summary, main tbody tr").map((e) => (e.matches("summary") ? e : $("a", e))).filter((e) => e?.checkVisibility());
+    stops[Math.max(0, Math.min(stops.indexOf(document.activeElement) + by, stops.length - 1))]?.focus();
+  };
   const KEYS = {
+    j: () => step(1),
+    k: () => step(-1),
     "/": () => $("input[type=search]")?.focus(),
     r: () => load(location.href),
     t: nextTheme,
     s: () => { const d = all("details.sql"); const o = d.every((e) => e.open); for (const e of d) e.open = !o; },
     p: () => { $("#every").value = $("#every").value === "0" ? "15" : "0"; stored("every", $("#every").value); },
-    "?": () => say("Keys: 0 to 9 pages, / filter, r refresh, p pause, s SQL, t theme"),
+    "?": () => say("Keys: 0 to 9 pages, / filter, r refresh, p pause, s SQL, t theme, j and k rows"),
   };
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, select, textarea")) {

@@ -9,8 +9,8 @@ from pgmon.alerts.alert import Alert
 from pgmon.features.own import AlertCount, CurrentAlert, PastAlert
 
 
-def current(alert: Alert, wall: float) -> CurrentAlert:
-    """Return what is wrong, or about to be."""
+def current(alert: Alert, wall: float, again: float | None) -> CurrentAlert:
+    """Return what is wrong, or about to be; people are told again in `again` seconds."""
     return CurrentAlert(
         alert=alert.name,
         severity=alert.severity,
@@ -21,6 +21,7 @@ def current(alert: Alert, wall: float) -> CurrentAlert:
         paste=alert.paste,
         since_seconds=wall - alert.since,
         firing_seconds=None if alert.started is None else wall - alert.started,
+        again_seconds=again,
         unknown=alert.unknown,
         inhibited_by=alert.inhibited_by,
         advisory=alert.advisory,

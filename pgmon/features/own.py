@@ -202,6 +202,9 @@ class CurrentAlert:
     paste: str = detail("What to do about it, as lines to paste.")
     since_seconds: float = detail("Since its conditions hold.", "seconds")
     firing_seconds: float | None = detail("Since it fires.", "seconds")
+    again_seconds: float | None = detail(
+        "Until people are told of it again; none were told where not known.", "seconds"
+    )
     unknown: str = detail("Why it cannot be looked at.")
     inhibited_by: str = detail("The alert that explains it, so that nobody is told of this one.")
     advisory: bool = detail("It is told once a day.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, gauge, kept, label, row
+from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, gauge, kept, label, mark, row
 from pgmon.rates import sticky
 from pgmon.rule import Over, Rule, Under
 
@@ -22,7 +22,7 @@ class Used:
         "ratio",
     )
     cycles: int = gauge("pg_sequence_cycles", "1 when a sequence begins anew at its end.")
-    status: str = detail("ok; denied: GRANT SELECT ON SEQUENCE; locked: being altered.")
+    unread: str = mark("Why it could not be read: locked, as it is being altered, or denied; '' when it was.")
     last_value: int | None = detail("The last value given out; unset before the first.")
     final_value: int = detail("The last value that there can be.")
     owner: str | None = detail("The column that owns it.")
@@ -49,19 +49,19 @@ def turns(look: Look) -> Params:
 def fullest(now: Sequence[Used], before: Before[Used, Used] | None, config: Config) -> list[Used]:
     """Return the sequences used up most, those that could not be read last; who is among them stays for a while."""
     prior = {u.oid: u for u in before.rows} if before else {}
-    known = [_kept(u, prior[u.oid]) if u.status == "locked" and u.oid in prior else u for u in now]
+    known = [_kept(u, prior[u.oid]) if u.unread == "locked" and u.oid in prior else u for u in now]
     orders = (lambda u: -1.0 if u.used_ratio is None else u.used_ratio,)
     chosen = sticky(known, lambda u: u.oid, orders, prior.keys(), config.limits.top_relations)
     return [replace(u, furthest=now[-1].oid) for u in chosen]
 
 
 def _kept(now: Used, last: Used) -> Used:
-    return replace(now, used_ratio=last.used_ratio, last_value=last.last_value)
+    return replace(now, used_ratio=last.used_ratio, last_value=last.last_value, unread=last.unread)
 
 
 def unreadable(now: Sequence[Used], before: Before[Used, Unreadable] | None, config: Config) -> list[Unreadable]:
     """Count what the role may not read."""
-    return [Unreadable(sum(u.status == "denied" for u in now))]
+    return [Unreadable(sum(u.unread.startswith("denied") for u in now))]
 
 
 SEQUENCES = Feature(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, label, row
@@ -88,6 +89,10 @@ class Measured:
     relkind: str = label("r for a table, m for a materialized view, p for a partitioned table.")
     relation: str = label("Table, as schema.name.")
     bytes: int | None = detail("Its size; of a partitioned table that of the partitions that were measured.", "bytes")
+    toast_bytes: int | None = detail("What of it is TOAST; not told of a partitioned table.", "bytes")
+    index_bytes: int | None = detail(
+        "Size of its indexes; not told of a partitioned table, and of a locked index.", "bytes"
+    )
     estimated_bytes: int = detail("Size by the catalogue; of a partitioned table that of the other ones.", "bytes")
     locked: bool = detail("It is locked ACCESS EXCLUSIVE, or somebody waits for such a lock.")
 
@@ -99,6 +104,9 @@ class Size:
     relkind: str = label("r for a table, m for a materialized view.")
     relation: str = label("Table, as schema.name.")  # last: it gets the suffix where two names become equal
     bytes: int = gauge("pg_relation_size_bytes", "Size of a table with TOAST and maps, without indexes.", "bytes")
+    heap_bytes: int | None = detail("Size of its rows, without TOAST.", "bytes")
+    toast_bytes: int | None = detail("Size of its TOAST table, with that one's index.", "bytes")
+    index_bytes: int | None = detail("Size of its indexes; as last measured while one of them is locked.", "bytes")
     how: str = detail("Measured: exact; locked: as last measured; locked and never measured: estimated.")
 
 
@@ -182,10 +190,12 @@ def sizes(now: Sequence[Measured], before: Before[Measured, Size] | None, config
 def size(m: Measured, prior: Size | None) -> Size:
     """Return a table's size, measured now or earlier."""
     if m.bytes is not None:
-        return Size(m.relkind, m.relation, m.bytes, "exact")
+        heap = None if m.toast_bytes is None else m.bytes - m.toast_bytes
+        indexes = prior.index_bytes if prior and m.index_bytes is None else m.index_bytes  # one of them is locked
+        return Size(m.relkind, m.relation, m.bytes, heap, m.toast_bytes, indexes, "exact")
     if prior is None or prior.how == "estimated":
-        return Size(m.relkind, m.relation, m.estimated_bytes, "estimated")
-    return Size(m.relkind, m.relation, prior.bytes, "locked")
+        return Size(m.relkind, m.relation, m.estimated_bytes, None, None, None, "estimated")
+    return replace(prior, how="locked")
 
 
 def partitioned(

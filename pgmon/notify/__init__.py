@@ -76,6 +76,10 @@ class Notifier:
             for sender in self._channels:
                 sender.offer(notification)
 
+    def again(self, alert: Alert) -> float | None:
+        """Return in how many seconds people are told again of an alert; None where nobody was told."""
+        return self._dispatcher.again(alert) if self._channels else None
+
     def beat(self) -> None:
         """Call the heartbeat's URL if it is time to; call this while all is well."""
         now = self._clock.monotonic()

@@ -62,9 +62,19 @@ class Dispatcher:
             return True
         if (news or over) and now - told.sent >= interval:
             return True
-        grave = any(alert.severity == "critical" for alert in firing.values())
+        return bool(firing) and now - told.sent >= self._repeat(firing.values())
+
+    def _repeat(self, firing: Collection[Alert]) -> float:
         repeat = self._config.repeat_interval
-        return bool(firing) and now - told.sent >= (repeat.critical if grave else repeat.warning)
+        return repeat.critical if any(alert.severity == "critical" for alert in firing) else repeat.warning
+
+    def again(self, alert: Alert) -> float | None:
+        """Return in how many seconds people are told again of what they know, if nothing changes; None of the rest."""
+        told = self._groups.get(_group(alert))
+        if told is None or alert.key not in told.alerts:
+            return None
+        interval = DAY if alert.advisory else self._repeat(told.alerts.values())
+        return max(told.sent + interval - self._clock.monotonic(), 0.0)
 
     def _tell(self, told: Told, firing: Mapping[Key, Alert], over: Collection[Alert], now: float) -> None:
         for alert in over:
@@ -93,5 +103,9 @@ def _grouped(alerts: Iterable[Alert]) -> Mapping[str, Mapping[Key, Alert]]:
     """Group what fires by alert, all advisories together."""
     groups: dict[str, dict[Key, Alert]] = {}
     for alert in alerts:
-        groups.setdefault("advisory" if alert.advisory else alert.name, {})[alert.key] = alert
+        groups.setdefault(_group(alert), {})[alert.key] = alert
     return groups
+
+
+def _group(alert: Alert) -> str:
+    return "advisory" if alert.advisory else alert.name

@@ -5,7 +5,10 @@ SELECT /* pgmon:sequences */
        n.nspname || '.' || c.relname AS sequence,
        CASE a.status WHEN 'ok' THEN coalesce((v.last::float8 - e.first) / nullif(e.final::float8 - e.first, 0), 0) END AS used_ratio,
        c.seqcycle::int AS cycles,
-       a.status AS status,
+       CASE a.status WHEN 'ok' THEN ''
+                     WHEN 'locked' THEN 'locked'
+                     ELSE pg_catalog.format('denied: GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', n.nspname, current_user)
+       END AS unread,
        v.last AS last_value,
        e.final AS final_value,
        o.owner AS owner,

@@ -1,5 +1,5 @@
--- Heap, TOAST and maps of the chosen tables, and the sum of each partitioned table's. What is locked ACCESS EXCLUSIVE,
--- or about to be, is not measured: we would stand in the queue.
+-- Heap, TOAST and indexes of the chosen tables, and the sum of each partitioned table's. What is locked ACCESS
+-- EXCLUSIVE, or about to be, is not measured: we would stand in the queue.
 WITH /* pgmon:sizes */ RECURSIVE locked AS MATERIALIZED (
          SELECT l.relation AS oid
            FROM pg_catalog.pg_locks AS l
@@ -10,18 +10,26 @@ WITH /* pgmon:sizes */ RECURSIVE locked AS MATERIALIZED (
                                WHERE d.datname = pg_catalog.current_database())),
      chosen AS MATERIALIZED (
          SELECT c.oid,
+                c.reltoastrelid AS toast,
                 c.relpages + coalesce(t.relpages, 0) AS pages,
                 EXISTS (SELECT FROM locked AS l
                          WHERE l.oid IN (c.oid, c.reltoastrelid)
                             OR l.oid IN (SELECT x.indexrelid
                                            FROM pg_catalog.pg_index AS x
-                                          WHERE x.indrelid = c.reltoastrelid)) AS locked
+                                          WHERE x.indrelid = c.reltoastrelid)) AS locked,
+                EXISTS (SELECT FROM locked AS l
+                          JOIN pg_catalog.pg_index AS x ON x.indexrelid = l.oid
+                         WHERE x.indrelid = c.oid) AS indexes_locked
            FROM pg_catalog.pg_class AS c
            LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
           WHERE c.oid = ANY (:relids)),
      measured AS MATERIALIZED (
          SELECT c.*,
-                CASE WHEN NOT c.locked THEN pg_catalog.pg_table_size(c.oid) END AS bytes
+                CASE WHEN NOT c.locked THEN pg_catalog.pg_table_size(c.oid) END AS bytes,
+                CASE WHEN c.toast = 0 THEN 0
+                     WHEN NOT c.locked THEN pg_catalog.pg_total_relation_size(c.toast)
+                END AS toast_bytes,
+                CASE WHEN NOT (c.locked OR c.indexes_locked) THEN pg_catalog.pg_indexes_size(c.oid) END AS index_bytes
            FROM chosen AS c),
      tree AS (
          SELECT p.partrelid AS oid, p.partrelid AS root
@@ -45,14 +53,16 @@ WITH /* pgmon:sizes */ RECURSIVE locked AS MATERIALIZED (
           ORDER BY sum(coalesce(s.bytes, c.relpages * 8192.0)) DESC, t.root
           LIMIT 2 * :top_relations),
      listed AS (
-         SELECT m.oid, m.bytes, m.pages, m.locked
+         SELECT m.oid, m.bytes, m.toast_bytes, m.index_bytes, m.pages, m.locked
            FROM measured AS m
          UNION ALL
-         SELECT s.oid, s.bytes::bigint, s.pages::bigint, false
+         SELECT s.oid, s.bytes::bigint, NULL, NULL, s.pages::bigint, false
            FROM summed AS s)
 SELECT c.relkind::text AS relkind,
        n.nspname || '.' || c.relname AS relation,
        l.bytes AS bytes,
+       l.toast_bytes AS toast_bytes,
+       l.index_bytes AS index_bytes,
        l.pages * pg_catalog.current_setting('block_size')::bigint AS estimated_bytes,
        l.locked AS locked
   FROM listed AS l

@@ -26,7 +26,7 @@ def create_app(agent: Agent) -> Flask:
         duration=units.duration,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined] # the order of the columns is meant
-    safety.protect(app, agent.config.http)
+    safety.protect(app, agent.config)
     app.register_error_handler(HTTPException, pages.fault)
     for blueprint in (metrics.blueprint, health.blueprint, assets.blueprint, api.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)

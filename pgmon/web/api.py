@@ -171,6 +171,7 @@ def _panel(feature: Feature[Any, Any]) -> dict[str, Any]:
         **READ,
         sql=TEXT,
         metrics=_list(TEXT),
+        promql=_list(TEXT),
         readings=_list(READING),
         data=_list({"$ref": f"#/components/schemas/{feature.name}"}),
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgmon.config import Auth
+from pgmon.config import Auth, Config
 from pgmon.errors import StartError
 
 REMEMBERED = 1000  # logins that worked; a bcrypt hash takes a quarter of a second
@@ -28,6 +28,7 @@ class Logins:
 
     users: Mapping[str, str] = field(default_factory=dict)
     tokens: Collection[bytes] = ()
+    own: bytes = b""  # of pgmon's own healthcheck, which can read the configuration
     check: Check = hmac.compare_digest
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _worked: set[bytes] = field(default_factory=set)
@@ -35,11 +36,11 @@ class Logins:
     _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PLACES))
 
     @classmethod
-    def of(cls, auth: Auth) -> Logins:
+    def of(cls, config: Config) -> Logins:
         """Return what the configuration says. Raises StartError when it cannot be used."""
-        users = {name: secret.get_secret_value() for name, secret in auth.basic_auth_users.items()}
-        tokens = _tokens(auth.bearer_tokens_file) if auth.bearer_tokens_file else ()
-        return cls(users, tokens, _bcrypt() if users else hmac.compare_digest)
+        auth = config.http.auth
+        users, own = _users(auth), _digest(own_token(config).encode())
+        return cls(users, _tokens(auth.bearer_tokens_file), own, _bcrypt() if users else hmac.compare_digest)
 
     @property
     def challenge(self) -> str:
@@ -54,7 +55,7 @@ class Logins:
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() == "bearer":
             digest = _digest(given.strip().encode())
-            return any([hmac.compare_digest(digest, token) for token in self.tokens])  # all of them: no timing
+            return any([hmac.compare_digest(digest, token) for token in (*self.tokens, self.own)])  # no timing
         return self._is_user(given) if scheme.lower() == "basic" and self.users else False
 
     def _is_user(self, given: str) -> bool | None:
@@ -82,6 +83,22 @@ class Logins:
             self._places.release()
 
 
+def own_token(config: Config) -> str:
+    """Return the token of the healthcheck: only who can read the configuration, the DSN included, can make it.
+
+    Raises StartError.
+    """
+    auth = config.http.auth
+    known = "\0".join((config.dsn.get_secret_value(), *_users(auth).values())).encode()
+    key = b"\0".join((known, *_tokens(auth.bearer_tokens_file)))
+    return hmac.new(key, b"pgmon --healthcheck", "sha256").hexdigest()
+
+
+def _users(auth: Auth) -> dict[str, str]:
+    """Return the hashes of the users."""
+    return {name: secret.get_secret_value() for name, secret in auth.basic_auth_users.items()}
+
+
 def _bcrypt() -> Check:
     try:
         check: Check = importlib.import_module("bcrypt").checkpw
@@ -91,7 +108,9 @@ def _bcrypt() -> Check:
 
 
 def _tokens(path: str) -> list[bytes]:
-    """Return the digests of the tokens in a file, one a line. Raises StartError."""
+    """Return the digests of the tokens in a file, one a line; none without a file. Raises StartError."""
+    if not path:
+        return []
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as exc:

@@ -62,7 +62,7 @@ class Told:
 
     severity: str
     promql: str
-    hold: str
+    hold: float  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ class Check:
         fired = [a.started for a in self.alerts if a.started is not None]
         if fired:
             return f"Fires for {duration(self.wall - min(fired))}."
-        holds = [rule.hold for rule in self.rules if rule.hold != "0 s"]
-        return f"It fires when it has held for {holds[0]}." if self.failing and holds else ""
+        holds = [rule.hold for rule in self.rules if rule.hold]
+        return f"It fires when it has held for {duration(holds[0])}." if self.failing and holds else ""
 
     @property
     def title(self) -> str:
@@ -162,9 +162,7 @@ def _check(view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]
     bad = next((s for s in known if s.name not in ("fresh", "empty")), None)
     worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
     told = [
-        Told(each, promql(f, rule, each, view.thresholds), duration(rule.hold))
-        for f, rule in rules
-        for each in rule.severities
+        Told(each, promql(f, rule, each, view.thresholds), rule.hold) for f, rule in rules for each in rule.severities
     ]
     return Check(
         name=name,
@@ -184,7 +182,7 @@ def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judg
     limits = limits_of(rule, feature, view.thresholds)
     shown = view.judge(feature).limits  # with those of other rules for the same field
     for reading in view.readings(feature):
-        if states.of_reading(view, reading).name != "fresh":
+        if states.of_reading(view, reading).name not in ("fresh", "partial"):
             continue
         for row in reading.rows:
             key = rule.name, reading.db, labels_of(feature, row)

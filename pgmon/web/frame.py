@@ -99,7 +99,7 @@ def _verdict(view: View, checks: Sequence[Check], counts: Mapping[str, int]) -> 
     if view.snapshots[Tier.HOT_PATH] is None:
         return "", "loading", "First reading"
     if not view.is_up:
-        return "crit", "crit", "Database unreachable"
+        return "crit", "crit", "Nothing can be read" if view.is_barred else "Database unreachable"
     if any(counts.values()):
         words = {"crit": "{} critical", "warn": "{} warning" + "s" * (counts["warn"] != 1)}
         state = "crit" if counts["crit"] else "warn"

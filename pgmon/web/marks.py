@@ -103,6 +103,17 @@ def _holes(values: Sequence[float | None]) -> Iterable[tuple[int, int]]:
     yield from ((a, b) for n, (a, b) in enumerate(edges) if b - a > (0 if n in (0, len(edges) - 1) else 1))
 
 
+def hist(spans: Iterable[tuple[float, float]], state: str, label: str) -> Markup:
+    """Return a line of time with spans of (start, width) in percent; none is too short to be seen."""
+    drawn = Markup().join(
+        Markup('<rect class="{}" x="{}%" width="{}%" height="100%"/>').format(
+            {"crit": "sc", "warn": "sw"}.get(state, "s2"), short(min(x, 99.0)), short(max(width, 1.0))
+        )
+        for x, width in spans
+    )
+    return Markup('<svg class="bar" role="img" aria-label="{}">{}{}</svg>').format(label, TRACK, drawn)
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """One partition in a strip: place and width in percent of the axis, height as a share; what it is, in words."""

@@ -12,16 +12,18 @@ from pgmon.feature import Feature
 from pgmon.features.checkpoints import CHECKPOINTS
 from pgmon.features.connections import CONNECTIONS
 from pgmon.features.statements import LATENCY
+from pgmon.features.tables import DATABASE_SIZE
 from pgmon.features.temp import TEMP
 from pgmon.features.throughput import THROUGHPUT
 from pgmon.features.transactions import TRANSACTIONS
 from pgmon.features.wal import WAL
+from pgmon.features.wraparound import WRAPAROUND
 from pgmon.history import SPAN
 from pgmon.web import marks, states, tables
 from pgmon.web.limits import Limits
 from pgmon.web.panels import Panel
 from pgmon.web.series import Pick, Point, drawn, rates, values
-from pgmon.web.units import NBSP, Amount, age, amount, count, duration, size
+from pgmon.web.units import NBSP, UNKNOWN, Amount, age, amount, count, duration, size
 from pgmon.web.view import View
 
 AGO = 900.0  # seconds: "in 15 m"
@@ -126,11 +128,11 @@ def _made(
     fresh = states.of_reading(view, reading).name in ("fresh", "empty")
     state = "unknown" if not fresh else limits.state(value) if limits else ""
     line = drawn(points, view.now, view.agent.cadences[feature.tier].ttl)
-    reach = _reach(known, shown, view.now)
+    reach = _reach(known, shown, view.now) if fresh or known else ""
     return Tile(
         id=id,
         name=name,
-        href=f"{view.page(feature.panel)}#{feature.name}" if feature.panel != "overview" else f"#{feature.name}",
+        href=view.place(feature.panel, feature.name) if feature.panel != "overview" else f"#{feature.name}",
         sub=sub,
         value=None if value is None else shown(value),
         spark=marks.spark(line, f"{name}: {reach}", limits.first if limits else None),
@@ -210,16 +212,34 @@ def standbys(view: View, panel: Panel) -> Panel:
 
 
 def databases(view: View, panel: Panel) -> Panel:
-    """Show of each database what it does, and which share of blocks it finds in the shared buffers."""
+    """Show of each database how large and how old it is, what it does, and which share of blocks it has at hand."""
     table = panel.given["table"]
     if view.asked.get("wide") == panel.id or not table.lines:
         return panel
     hits = {row.db: row.blks_hit / max(row.blks_hit + row.blks_read, 1) for row in view.rows(THROUGHPUT)}
-    lines = [replace(line, cells=[*line.cells[:2], _hit(hits, line), *line.cells[2:]]) for line in table.lines]
-    head = tables.Head("Cache hit", "Blocks found in the shared buffers since the statistics began.", "n")
-    made = replace(table, heads=[*table.heads[:2], head, *table.heads[2:]], lines=lines)
-    return panel.showing("table", table=made)
+    sizes = {r.db: row.bytes for r in view.readings(DATABASE_SIZE) for row in r.rows}
+    ages = {row.db: row.tx_age for row in view.rows(WRAPAROUND)}
+    limits = view.judge(WRAPAROUND).limits.get("tx_age")
+    found = [
+        (tables.Head("Size", kind="n"), _numbers(sizes, "bytes")),
+        (tables.Head("Xid age", kind="n"), _numbers(ages, "")),
+        (tables.Head(limits.words if limits else "", kind="g"), _bars(ages, limits)),
+        (tables.Head("Cache hit", "Since the statistics began.", "n"), _numbers(hits, "ratio")),
+    ]
+    lines = [
+        replace(line, cells=[line.cells[0], *(cell(str(line.cells[0].key)) for _, cell in found), *line.cells[1:]])
+        for line in table.lines
+    ]
+    heads = [table.heads[0], *(head for head, _ in found), *table.heads[1:]]
+    return panel.showing("table", table=replace(table, heads=heads, lines=tables.aligned(lines)))
 
 
-def _hit(hits: Mapping[str, float], line: tables.Line) -> tables.Cell:
-    return tables.number(hits.get(str(line.cells[0].key), 0.0), "ratio")
+def _numbers(values: Mapping[str, float], unit: str) -> Callable[[str], tables.Cell]:
+    missing = tables.Cell(Markup(UNKNOWN), "n", "not known, or there is none")
+    return lambda db: tables.number(values[db], unit) if db in values else missing
+
+
+def _bars(values: Mapping[str, float], limits: Limits | None) -> Callable[[str], tables.Cell]:
+    return lambda db: tables.Cell(
+        limits.bar(values[db], limits.state(values[db])) if limits and db in values else Markup(), "g"
+    )

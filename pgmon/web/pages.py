@@ -16,6 +16,7 @@ from pgmon.web.checks import Check, checks
 from pgmon.web.frame import frame
 from pgmon.web.panels import Panel
 from pgmon.web.parameters import PAGE, checked
+from pgmon.web.subjects import Lens
 from pgmon.web.view import View
 from pgmon.web.words import PAGES, check_title
 
@@ -37,9 +38,11 @@ def rendered(
     return render_template(template, view=view, frame=frame(view, page, title, found, twin), **given)
 
 
-def shown(view: View, page: str) -> list[Panel]:
-    """Return the panels of a page."""
-    return subjects.arranged(view, page, [panels.panel(view, f) for f in subjects.features(view, page)])
+def shown(view: View, page: str, lenses: Sequence[Lens]) -> list[Panel]:
+    """Return the panels of a page, of its tabs those of the current one."""
+    hidden = {name for lens in lenses if not lens.current for name in lens.panels}
+    found = [f for f in subjects.features(view, page) if f.name not in hidden]
+    return subjects.arranged(view, page, [panels.panel(view, f) for f in found])
 
 
 @blueprint.get("/")
@@ -50,8 +53,14 @@ def page(page: str = "overview") -> str:
     found = checks(view)
     here = found if page in ("overview", "alerts") else [c for c in found if c.page == page]
     template, extra = subjects.TEMPLATES.get(page, "page.html"), subjects.extra(view, page, found)
-    groups = grouped(shown(view, page))
-    return rendered(view, template, page, PAGES[page], found, checks=here, groups=groups, **extra)
+    lenses = subjects.lenses(view, page, found)
+    tabbed = {name for lens in lenses for name in lens.panels}
+    all_shown = shown(view, page, lenses)
+    groups = grouped([p for p in all_shown if p.id not in tabbed])
+    within = grouped([p for p in all_shown if p.id in tabbed])
+    return rendered(
+        view, template, page, PAGES[page], found, checks=here, groups=groups, lenses=lenses, within=within, **extra
+    )
 
 
 @blueprint.get("/queries/<queryid>")

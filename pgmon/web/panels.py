@@ -9,7 +9,7 @@ from typing import Any
 
 from pgmon.feature import Feature, Scope, Tier, columns
 from pgmon.snapshot import Reading
-from pgmon.web import states, tables, words
+from pgmon.web import promql, states, tables, words
 from pgmon.web.states import State
 from pgmon.web.tables import Table
 from pgmon.web.units import age, count, duration
@@ -44,6 +44,7 @@ class Panel:
     readings: Sequence[Reading]
     meta: str
     statements: Sequence[Statement]
+    promql: Sequence[str]  # what to ask Prometheus about it
     narrow: bool
     body: str = "table"
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +81,8 @@ def panel(view: View, feature: Feature[Any, Any]) -> Panel:
         readings=readings,
         meta=_meta(view, readings, table, is_facts),
         statements=statements(view, feature, readings),
-        narrow=is_facts or len(table.heads) <= NARROW,
+        promql=promql.queries(view, feature),
+        narrow=is_facts or len(table.heads) <= NARROW or not rows,
         given={"table": table},
     )
 
@@ -140,6 +142,7 @@ def as_data(view: View, panel: Panel) -> dict[str, Any]:
         "took_seconds": sum(r.seconds for r in panel.readings),
         "sql": panel.statements[0].text if panel.statements else "",
         "metrics": feeds(view, panel.feature.of or panel.feature),
+        "promql": list(panel.promql),
         "readings": [_reading(view, r) for r in panel.readings],
         "data": [_row(view, r, row) for r in panel.readings for row in r.rows],
     }

@@ -15,6 +15,7 @@ from pgmon.history import Sample
 from pgmon.rates import grown
 from pgmon.web import highlight, marks, tables
 from pgmon.web.panels import Panel
+from pgmon.web.promql import mean
 from pgmon.web.series import POINTS, Point, drawn
 from pgmon.web.tables import FEW, MANY, Cell, Head, Line, Table
 from pgmon.web.units import UNKNOWN, Amount, count, size
@@ -102,13 +103,20 @@ def top(view: View, panel: Panel, few: int = FEW, bare: bool = False) -> Panel:
     )
     size = f"{min(limit, len(listed))} of {len(listed)}"
     tabs = [(words, None, view.link(sort=f"statements.{name}"), name == by) for name, words in TABS.items()]
-    since = "" if found[0].elapsed else "Since the statistics began: shares of now need a second reading."
+    since = _since(found[0], total)
     return panel.showing("tabs", size=size, table=table, tabs=() if bare else tabs, label="Order by", since=since)
 
 
 def first(view: View, panel: Panel) -> Panel:
     """Show the five that take most time."""
     return top(view, panel, few=5, bare=True)
+
+
+def _since(use: Use, total: float) -> str:
+    """Return what there is to say of the time that is shown."""
+    if use.elapsed is None:
+        return "Since the statistics began: shares of now need a second reading."
+    return "" if total else "Nothing has run since the previous reading."
 
 
 def _has(view: View, use: Use, texts: Mapping[str, str]) -> bool:
@@ -136,7 +144,7 @@ def _heads(view: View, by: str) -> list[Head]:
 
 
 def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: Mapping[Key, list[Point]]) -> Line:
-    share = use.value("seconds") / total if total else None
+    share = use.value("seconds") / total if total else 0.0
     calls, blocks = use.sums["calls"] or 0, (use.sums["blks_hit"] or 0) + (use.sums["blks_read"] or 0)
     ratio = Cell(escape(UNKNOWN), "n") if not blocks else tables.number((use.sums["blks_hit"] or 0) / blocks, "ratio")
     name = _other(use) if use.queryid == OTHER else _linked(view, use, texts.get(use.queryid))
@@ -145,8 +153,8 @@ def _line(view: View, use: Use, total: float, texts: Mapping[str, str], trails: 
     return Line(
         [
             Cell(name, "q", header=True, anchor=anchor),
-            Cell(escape(UNKNOWN), "n") if share is None else tables.number(share, "ratio"),
-            Cell(marks.bar(None if share is None else share * 100), "g"),
+            tables.number(share, "ratio"),
+            Cell(marks.bar(share * 100), "g"),
             Cell(marks.spark(trail, "Share of time in the last hour", height=20), "g2"),
             _rate(use, "calls", count),
             tables.number(use.value("mean"), "seconds") if calls else Cell(escape(UNKNOWN), "n"),
@@ -209,8 +217,8 @@ def detail(view: View, queryid: str) -> Detail | None:
     text = next((t.query for t in view.rows(TEXTS) if t.queryid == queryid), None)
     trails, every = _trails(view), view.agent.cadences[STATEMENTS.tier].ttl
     window = {u.key: u for u in uses(view)}
-    labels = f'cluster="{view.agent.config.cluster}",queryid="{queryid}"'
-    promql = f"rate(pg_stmt_time_seconds_total{{{labels}}}[5m])\n  / rate(pg_stmt_calls_total{{{labels}}}[5m])"
+    time, calls = (columns(Statement)[name].metric for name in ("seconds", "calls"))
+    promql = mean(view, STATEMENTS, time, calls, queryid=queryid)
     shown = [
         (
             row,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from pgmon.config import Http
+from pgmon.config import Config, Http
 from pgmon.web.auth import Logins
 
 HEADERS = {
@@ -62,9 +62,10 @@ def own_names(http: Http) -> list[str]:
     return [name.lower() for name in names if name]
 
 
-def protect(app: Flask, http: Http) -> None:
+def protect(app: Flask, config: Config) -> None:
     """Refuse foreign hosts and who has not logged in; put the headers on every answer."""
-    names, logins = own_names(http), Logins.of(http.auth)
+    http = config.http
+    names, logins = own_names(http), Logins.of(config)
 
     @app.before_request
     def admit() -> Response | None:

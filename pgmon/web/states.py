@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pgmon.errors import Kind
+from pgmon.feature import columns
 from pgmon.remedy import remedy
 from pgmon.snapshot import Reading
 from pgmon.web.units import age, duration
 from pgmon.web.view import View
+from pgmon.web.words import title
 
 NAMED = 5  # databases named where some could not be read
 STATEMENT = re.compile(r"(?:GRANT|CREATE|ALTER|REVOKE) .+")
@@ -57,7 +61,22 @@ def of_reading(view: View, reading: Reading) -> State:
         return _loading(view, reading)
     if view.is_late(reading):
         return State("stale", "stale", _why_stale(view, reading))
-    return State("fresh" if reading.rows else "empty")
+    marked = [doubt for row in reading.rows if (doubt := why_unread(row))]
+    return _partial(reading, marked) if marked else State("fresh" if reading.rows else "empty")
+
+
+def why_unread(row: Any) -> str:
+    """Return why a row could not be read itself, as its marks tell; '' where it was."""
+    names = (name for name, column in columns(type(row)).items() if column.role == "mark")
+    return next((reason for name in names if (reason := getattr(row, name))), "")
+
+
+def _partial(reading: Reading, marked: Sequence[str]) -> State:
+    why = Counter(reason.partition(":")[0] for reason in marked)
+    words = ", ".join(f"{n} {reason}" for reason, n in why.items())
+    cures = dict.fromkeys(f"{found[0]};" for reason in marked if (found := STATEMENT.search(reason)))
+    text = f"{len(marked)} of {len(reading.rows)} {title(reading.feature.name).lower()} cannot be read: {words}."
+    return State("partial", "unread", text, "\n".join(list(cures)[:NAMED]))
 
 
 def of_readings(view: View, readings: Sequence[Reading]) -> State:
@@ -87,8 +106,6 @@ def _failed(view: View, reading: Reading, kind: Kind) -> State:
         parts.append(f"{times} {_next(view, reading)}".strip())
     if reading.taken is not None:
         parts.append(f"Below is the reading of {view.time(reading.taken):%H:%M:%S} UTC.")
-    if code:
-        parts.append("Run:")
     return State(name, str(kind), " ".join(parts), code)
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 from pgmon.features.partitions import PARTITION_RANGES, PARTITIONS, Partitioned, PartitionRange
-from pgmon.features.tables import SIZES
+from pgmon.features.tables import SIZES, Size
 from pgmon.web import marks, tables
 from pgmon.web.marks import Slice
 from pgmon.web.panels import Panel
@@ -18,31 +18,42 @@ from pgmon.web.units import NBSP, UNKNOWN, count, duration, size
 from pgmon.web.view import View
 
 DAY = 86400.0
+PARTS = (("s1", "heap", ""), ("s2", "TOAST", ""), ("s3", "indexes", ""))  # of a table, as they are drawn
 ROOM = 0.03  # of an axis, behind its end
 
 
-def growth(view: View, panel: Panel) -> Panel:
-    """Show the sizes with how much each has grown since pgmon looks."""
+def sizes(view: View, panel: Panel) -> Panel:
+    """Show of what each table is made, drawn against the largest, and how much it has grown since pgmon looks."""
     table = panel.given["table"]
-    found = {(r.db, row.relation): row.bytes for r in panel.readings for row in r.rows}
+    found = {(r.db, row.relation): row for r in panel.readings for row in r.rows}
     firsts = {r.db: sample for r in panel.readings if (sample := view.agent.history.first(SIZES, r.db))}
     first = {(db, row.relation): row.bytes for db, sample in firsts.items() for row in sample.rows}
     since = max((view.now - s.taken for s in firsts.values()), default=0.0)
     several = len(panel.readings) > 1
-    place = next((n for n, head in enumerate(table.heads) if head.kind == "n"), 0) + 2  # behind size and bar
+    most = max((row.bytes + (row.index_bytes or 0) for row in found.values()), default=0)
+    place = next((n for n, head in enumerate(table.heads) if head.kind == "n"), 0) + 1  # the bar, behind the size
     lines = []
     for line in table.lines:
         db = str(line.cells[1].html) if several else panel.readings[0].db
-        key = db, str(line.cells[0].key)
-        cell = _grown(found.get(key), first.get(key))
-        lines.append(replace(line, cells=[*line.cells[:place], cell, *line.cells[place:]]))
+        row = found[db, str(line.cells[0].key)]
+        cells = [tables.Cell(_parts(row, most), "g"), _grown(row.bytes, first.get((db, row.relation)))]
+        lines.append(replace(line, cells=[*line.cells[:place], *cells, *line.cells[place + 1 :]]))
+    if not lines:
+        return panel
+    bar = tables.Head("With its indexes, drawn", kind="g", hidden=True)
     head = tables.Head("Grown", f"Since pgmon first looked, {duration(since)} ago.", "n")
-    heads = [*table.heads[:place], head, *table.heads[place:]]
-    return panel.showing("table", table=replace(table, heads=heads, lines=tables.aligned(lines))) if lines else panel
+    heads = [*table.heads[:place], bar, head, *table.heads[place + 1 :]]
+    return panel.showing("table", table=replace(table, heads=heads, lines=tables.aligned(lines)), key=PARTS)
 
 
-def _grown(now: int | None, first: int | None) -> tables.Cell:
-    if now is None or first is None:
+def _parts(row: Size, most: int) -> Markup:
+    """Draw heap, TOAST and indexes; what is only estimated is not known to have parts."""
+    sized = (row.bytes if row.heap_bytes is None else row.heap_bytes, row.toast_bytes, row.index_bytes)
+    return marks.stack([(100 * (n or 0) / (most or 1), kind) for n, (kind, *_) in zip(sized, PARTS, strict=True)])
+
+
+def _grown(now: int, first: int | None) -> tables.Cell:
+    if first is None:
         return tables.Cell(escape(UNKNOWN), "n", "not known: it was not among the largest")
     shown = size(abs(now - first))
     sign = "+" if now > first else "−" if now < first else ""

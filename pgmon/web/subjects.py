@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pgmon import config
@@ -11,14 +11,52 @@ from pgmon.feature import Feature
 from pgmon.features.locks import BLOCKING
 from pgmon.features.replicas import REPLICAS
 from pgmon.features.statements import STATEMENTS
-from pgmon.web import activity, overview, queries, storage, tables, words
+from pgmon.web import activity, alerts, overview, queries, storage, tables, words
 from pgmon.web.checks import Check
 from pgmon.web.panels import Panel
 from pgmon.web.view import View
+from pgmon.web.words import LENSES
 
 # What the overview borrows from other pages, before its own.
 BORROWED: Mapping[str, Sequence[Feature[Any, Any]]] = {"overview": (BLOCKING, REPLICAS, STATEMENTS)}
-WITHIN = ("statement_texts", "partition_ranges")  # shown within another panel
+# Shown within another panel, or counts of what another one lists.
+WITHIN = (
+    "statement_texts",
+    "partition_ranges",
+    "relations",
+    "alert_counts",
+    "autovacuum_phases",
+    "replica_states",
+    "sync_states",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """A tab of a page: its words, how many rows there are beyond a limit, and its panels."""
+
+    words: str
+    failing: int
+    link: str
+    current: bool
+    panels: Sequence[str]
+
+
+def lenses(view: View, page: str, found: Sequence[Check]) -> list[Lens]:
+    """Return the tabs of a page, none if it has none."""
+    tabs = LENSES.get(page, {})
+    current = view.asked.get("tab", "")
+    current = current if current in tabs else next(iter(tabs), "")
+    return [
+        Lens(
+            title,
+            sum(j.feature.name in its for c in found for j in c.failing),
+            f"{view.link(tab=tab)}#lenses",
+            tab == current,
+            its,
+        )
+        for tab, (title, its) in tabs.items()
+    ]
 
 
 def failing_first(view: View, panel: Panel) -> Panel:
@@ -33,18 +71,29 @@ BODIES: Mapping[tuple[str, str], Callable[[View, Panel], Panel]] = {
     ("overview", "replicas"): overview.standbys,
     ("overview", "statements"): queries.first,
     ("overview", "throughput"): overview.databases,
+    ("alerts", "alerts"): alerts.board,
     ("activity", "blocking"): activity.tree,
     ("activity", "connections_by_state"): activity.by_state,
     ("activity", "sessions"): activity.sessions,
     ("queries", "statements"): queries.top,
     ("status", "checks"): failing_first,
-    ("storage", "sizes"): storage.growth,
+    ("storage", "sizes"): storage.sizes,
     ("partitions", "partitions"): storage.strips,
 }
 FIRST: Mapping[str, Sequence[str]] = {
     "overview": ("blocking", "replicas", "statements", "throughput"),
     "activity": ("connections_by_state", "blocking", "sessions"),
-    "autovacuum": ("vacuum_jobs", "xmin", "tuples", "autovacuum_due", "wraparound", "stale_stats"),
+    "autovacuum": (
+        "vacuum_jobs",
+        "autovacuum",
+        "xmin",
+        "tuples",
+        "autovacuum_due",
+        "wraparound",
+        "wraparound_limits",
+        "freeze",
+        "stale_stats",
+    ),
     "storage": ("sizes", "partitioned_sizes", "indexes", "index_verdicts", "bloat", "sequences"),
     "partitions": ("partitions",),
     "queries": ("statements",),
@@ -90,6 +139,8 @@ def extra(view: View, page: str, found: Sequence[Check]) -> dict[str, Any]:
     """Return what the template of a page needs beside checks and panels."""
     if page == "overview":
         return {"tiles": overview.tiles(view), "headline": headline(view, found)}
+    if page == "alerts":
+        return {"headline": alerts.headline(view)}
     if page == "status":
         return {"settings": flattened(config.describe(view.agent.config))}
     return {}
@@ -99,6 +150,8 @@ def headline(view: View, found: Sequence[Check]) -> tuple[str, str]:
     """Return the verdict over all, and the sentence beside it."""
     cluster, failing = view.agent.config.cluster, [c for c in found if c.failing]
     unknown = [c for c in found if c.state == "unknown"]
+    if view.is_barred:
+        return f"{cluster} cannot be read", view.agent.health()["database"]
     if view.facts is None and not view.is_up:
         return f"{cluster} was not seen yet", view.agent.health()["database"]
     if not view.is_up:

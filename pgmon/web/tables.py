@@ -15,6 +15,7 @@ from pgmon.feature import Column, Feature, columns
 from pgmon.snapshot import Reading
 from pgmon.web import highlight, marks
 from pgmon.web.limits import Judge, Limits
+from pgmon.web.states import why_unread
 from pgmon.web.units import UNKNOWN, Amount, amount
 from pgmon.web.view import View
 
@@ -58,6 +59,8 @@ FULL = {
     "xact_rollback": "Rollbacks",
     "stats_reset": "Since",
     "bytes": "Size",
+    "toast_bytes": "TOAST",
+    "index_bytes": "Indexes",
     "how": "How known",
 }
 SUFFIXES = ("_seconds", "_bytes", "_ratio")
@@ -235,7 +238,7 @@ def _fact(view: View, f: Field, value: Any, state: str, barred: bool) -> Line:
         else Markup()
     )
     shown = _cell(view, f, value)
-    shown = replace(shown, kind="n" if shown.kind in ("", "nw") else shown.kind)
+    shown = replace(shown, kind={"": "n", "nw": "n", "id": "id n"}.get(shown.kind, shown.kind))
     return Line([name, shown, *([Cell(limit, "g")] if barred else [])], state)
 
 
@@ -322,26 +325,20 @@ def _is_number(feature: Feature[Any, Any], name: str) -> bool:
 
 def _line(view: View, judge: Judge, visible: Sequence[Field], row: Any, db: str | None) -> Line:
     """Return a row; its first cell names it, which is the database where it has no name of its own."""
-    states, doubt = judge.states(row), _doubt(row)
+    graded, unread = judge.states(row), why_unread(row)
     cells = []
     for f in visible:
         value = getattr(row, f.name)
         cells.append(_cell(view, f, value))
         if f.is_drawn:
-            bar = f.bar(value, states.get(f.name, "")) if value is not None or not doubt else marks.bar(None)
+            bar = f.bar(value, graded.get(f.name, "")) if value is not None or not unread else marks.bar(None)
             cells.append(Cell(bar, "g" if f.is_limited else "g2"))
     if db is not None:
         cells.insert(int(visible[0].names), Cell(escape(db), "nw"))
     name = getattr(row, visible[0].name) if db is None or visible[0].names else db
     cells[0] = _naming(view, visible[0], name, cells[0])
-    found = [*states.values(), *([GRAVE.get(row.severity, "")] if judge.feature.name in TOLD else [])]
+    found = [*graded.values(), *([GRAVE.get(row.severity, "")] if judge.feature.name in TOLD else [])]
     return Line(cells, next((s for s in ("crit", "warn") if s in found), ""))
-
-
-def _doubt(row: Any) -> str:
-    """Return why a row could not be read itself, as its marks tell; '' where it was."""
-    names = (name for name, column in columns(type(row)).items() if column.role == "mark")
-    return next((reason for name in names if (reason := getattr(row, name))), "")
 
 
 def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
@@ -353,11 +350,14 @@ def _naming(view: View, f: Field, value: Any, cell: Cell) -> Cell:
 def _cell(view: View, f: Field, value: Any) -> Cell:
     """Return a value by what it is: yes or no, a number, SQL, a name, a text."""
     if value is None:
-        return Cell(escape(UNKNOWN), "n" if f.unit or f.column.metric else "", "not known, or there is none")
+        kind = "n" if (f.unit or f.column.metric) and not f.is_flag else ""
+        return Cell(escape(UNKNOWN), kind, "not known, or there is none")
     if isinstance(value, bool) or (f.is_flag and value in (0, 1)):
         return Cell(escape("yes" if value else "no"), title=str(int(value)))
     if f.name in ("queryid", "alert") or f.name.endswith("pid"):
         return Cell(linked(view, f.name, value), "id")
+    if f.column.role == "mark":
+        return Cell(escape(value.partition(":")[0]), "nw", value or None)
     if f.name == "oid":
         return Cell(escape(value), "n")
     if isinstance(value, (int, float)):

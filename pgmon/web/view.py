@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pgmon.agent import Agent
+from pgmon.errors import Kind
 from pgmon.facts import Facts
 from pgmon.feature import Feature, R, Role, Tier
 from pgmon.snapshot import Reading, Snapshot
 from pgmon.web.limits import Judge
+from pgmon.web.words import LENSES
 
 LATE = 2.0  # what has not landed for so many intervals is stale
 WINDOW = 3600.0  # seconds of history that are drawn
@@ -55,6 +57,12 @@ class View:
     def is_up(self) -> bool:
         """Whether the server answered lately."""
         return self.agent.own.is_up(self.now)
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the server answers, and we may not ask."""
+        hot = self.snapshots[Tier.HOT_PATH]
+        return bool(hot and hot.failure and hot.failure.kind in (Kind.DENIED, Kind.REFUSED))
 
     def features(self, panel: str) -> list[Feature[Any, Any]]:
         """Return the features of a page that mean something on this server."""
@@ -99,6 +107,12 @@ class View:
     def page(self, name: str) -> str:
         """Return the way to a page."""
         return self.root + name if name != "overview" else self.root or "./"
+
+    def place(self, page: str, panel: str) -> str:
+        """Return the way to a panel: its page, in the tab that shows it."""
+        tabs = enumerate(LENSES.get(page, {}).items())
+        tab = next((f"?tab={name}" for n, (name, (_, its)) in tabs if n and panel in its), "")
+        return f"{self.page(page)}{tab}#{panel}"
 
     def anchor(self, name: str) -> str | None:
         """Return an id for an element, None where the page has it."""

@@ -20,6 +20,15 @@ PAGES: Mapping[str, str] = {
 }
 TWINS: Mapping[str, str] = {"queries": "top-queries"}  # the API's name of a page, where the specification has another
 
+# Tabs of a page, each with its panels; the first is shown first. What is in none is above them.
+LENSES: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]] = {
+    "autovacuum": {
+        "dead": ("Dead rows", ("tuples", "autovacuum_due")),
+        "freezing": ("Freezing", ("wraparound", "wraparound_limits", "freeze")),
+        "freshness": ("Freshness", ("stale_stats", "freshness")),
+    },
+}
+
 TITLES: Mapping[str, str] = {
     "connections_by_state": "Sessions",
     "waiting_sessions": "Waiting for",
@@ -66,6 +75,11 @@ TITLES: Mapping[str, str] = {
     "bloat": "Wasted space",
     "bloat_methods": "How it is known",
     "sequences": "Sequences",
+    "familiar_replicas": "Standbys of late",
+    "expected_replicas": "Standbys that are expected",
+    "subscription_errors_recent": "Subscriptions that fail",
+    "subscription_errors": "Errors of subscriptions",
+    "database_faults": "Faults",
     "sequences_unreadable": "Sequences that cannot be read",
     "collations": "Collations",
     "grants": "What it may do in each database",
@@ -75,6 +89,7 @@ TITLES: Mapping[str, str] = {
     "up": "Reachable",
 }
 WHY: Mapping[str, str] = {
+    "sizes": "The largest tables and materialized views, by their size without indexes. The bar has the indexes, too.",
     "blocking": "Who waits for whom, by pg_blocking_pids(). A root waits for nobody: look there first, ending a waiter "
     "changes nothing.",
     "xmin": "Rows that died after the oldest xmin stay. The holder furthest back decides; freeing the others changes "
@@ -95,6 +110,8 @@ NONE: Mapping[str, str] = {
     "slot_status": "There is no replication slot.",
     "subscriptions": "This database subscribes to nothing.",
     "subscription_errors": "No subscription has failed.",
+    "subscription_errors_recent": "No subscription fails.",
+    "familiar_replicas": "No standby was connected for ten minutes.",
     "degraded": "Nothing limits this agent.",
     "connect_errors": "Every connect of late has worked.",
     "privileges": "The role can only read.",
@@ -122,13 +139,13 @@ NONE: Mapping[str, str] = {
     "grants": "The role can only read.",
 }
 ORDER: Mapping[str, Sequence[str]] = {
-    "throughput": ("db", "tps", "xact_commit", "xact_rollback", "deadlocks", "temp_bytes", "conflicts", "stats_reset"),
+    "throughput": ("db", "tps", "xact_commit", "xact_rollback", "deadlocks", "temp_bytes", "stats_reset"),
     "io": ("backend_type", "object", "context", "reads", "writes", "extends", "fsyncs", "hits", "evictions"),
     "sessions": ("pid", "xact_seconds", "state", "state_seconds", "application", "db", "wait", "xmin_age", "query"),
-    "sizes": ("relation", "bytes", "how", "relkind"),
+    "sizes": ("relation", "bytes", "heap_bytes", "toast_bytes", "index_bytes", "how"),
     "tuples": ("relation", "pct_dead", "dead", "live", "vacuumed_seconds"),
     "autovacuum_due": ("relation", "reason", "factor", "overdue_seconds"),
-    "sequences": ("sequence", "used_ratio", "last_value", "final_value", "status", "owner"),
+    "sequences": ("sequence", "used_ratio", "last_value", "final_value", "unread", "owner"),
     "checks": ("check", "status", "databases", "why", "remedy"),
     "alerts": ("alert", "severity", "state", "object", "message", "firing_seconds", "inhibited_by"),
     "alert_history": ("alert", "severity", "object", "message", "started_seconds", "lasted_seconds"),

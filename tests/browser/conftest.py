@@ -21,9 +21,12 @@ HOSTILE = (
     "<script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=1>",
     "{{7*7}}",
-    "\"'> \u202e",
+    "\"'> \u202e\n",
     "😀" * 15,
 )
+PARTED = "<svg onload=window.hacked=1>{{7*7}}"
+PARTITIONED = f"""CREATE TABLE "{PARTED}" (id int) PARTITION BY RANGE (id);
+CREATE TABLE "{PARTED} of" PARTITION OF "{PARTED}" FOR VALUES FROM (0) TO (9)"""
 
 
 def missing(what: str) -> None:
@@ -43,6 +46,7 @@ def site() -> Iterator[Site]:
         with server.connect(dbname="app") as connection:
             for name in HOSTILE:
                 connection.execute('CREATE TABLE "{}" (id int)'.format(name.replace('"', '""')))
+            connection.execute(PARTITIONED)
         dsn = server.dsn(dbname="app")
         for incident in (sessions.blocking_chain, relations.partition_gap, relations.sequence_near_its_end):
             stack.enter_context(incident.on(dsn, dsn))

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import bcrypt
 import psycopg
 import pytest
 import yaml
@@ -408,9 +409,9 @@ def test_the_version_is_told():
 # --- healthcheck ------------------------------------------------------------------------------------------------------
 
 
-def health(agent, *kind):
+def health(agent, *kind, **environ):
     """Return the exit code of a health check of that agent."""
-    return pgmon("--healthcheck", *kind, HTTP_BIND=f"127.0.0.1:{agent.port}")[0]
+    return pgmon("--healthcheck", *kind, HTTP_BIND=f"127.0.0.1:{agent.port}", **environ)[0]
 
 
 @newest
@@ -419,6 +420,21 @@ def test_an_agent_whose_database_answers_is_healthy(monitor_dsn):
         agent.wait_for("pg_up", 1)
 
         assert (health(agent), health(agent, "live"), health(agent, "strict")) == (0, 0, 0)
+
+
+@newest
+def test_an_agent_that_wants_a_login_is_asked_by_who_has_its_configuration(monitor_dsn, tmp_path):
+    (tmp_path / "tokens").write_text("secret\n")
+    locked = {
+        "HTTP_AUTH_BASIC_AUTH_USERS": f"{{alice: '{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}'}}",
+        "HTTP_AUTH_BEARER_TOKENS_FILE": str(tmp_path / "tokens"),
+    }
+    with Process(monitor_dsn, environ={f"PGMON_{name}": value for name, value in locked.items()}) as agent:
+        while agent.get("/healthz", Authorization="Bearer secret")[0] != 200:
+            time.sleep(0.1)
+
+        assert health(agent, "strict", dsn=monitor_dsn, **locked) == 0
+        assert health(agent, "strict", dsn=monitor_dsn) == 1
 
 
 def test_an_agent_whose_database_is_down_lives_but_is_not_well(dead_dsn):

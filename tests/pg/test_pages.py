@@ -12,13 +12,16 @@ import servers
 from fakes import HaltingTime, ShiftedTime
 from pgmon.feature import columns
 from pgmon.web import create_app, subjects
-from pgmon.web.words import PAGES, TWINS
+from pgmon.web.words import LENSES, PAGES, TWINS
 from reading import agent as reading_agent
 from reading import landed
 
-XHTML = "{http://www.w3.org/1999/xhtml}"
+XHTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 DEAD = "postgresql://monitor@127.0.0.1:1/postgres"
 PATHS = {page: "/" if page == "overview" else f"/{page}" for page in PAGES}
+
+
+VIEWS = {page: [path, *(f"{path}?tab={tab}" for tab in LENSES.get(page, ()))] for page, path in PATHS.items()}
 
 
 def on(*majors):
@@ -87,26 +90,20 @@ def panels_of(client):
 
 
 @each_end
-@each_page
-def test_a_page_is_valid_and_small(client, page):
-    answer = client.get(PATHS[page], query_string={} if page == "sql" else {"n": "freshness"})
+@pytest.mark.parametrize("path", [path for paths in VIEWS.values() for path in paths])
+def test_a_page_is_valid_and_small_and_has_every_id_once(client, path):
+    answer = client.get(path)
+    ids = [e.get("id") for e in parsed(answer).iter() if e.get("id")]
 
-    assert parsed(answer) is not None
     assert len(answer.data) < 150_000
-
-
-@each_end
-@each_page
-def test_a_page_has_every_id_once(client, page):
-    ids = [e.get("id") for e in parsed(client.get(PATHS[page])).iter() if e.get("id")]
-
     assert len(ids) == len(set(ids))
 
 
 @each_end
 @each_page
 def test_a_page_shows_the_panels_of_its_twin_in_their_states(client, page):
-    shown = {id: s.get("data-state") for id, s in sections(parsed(client.get(PATHS[page]))).items()}
+    trees = [parsed(client.get(path)) for path in VIEWS[page]]
+    shown = {id: s.get("data-state") for tree in trees for id, s in sections(tree).items()}
     said = {id: p["status"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
 
     assert said.items() <= shown.items()
@@ -114,11 +111,12 @@ def test_a_page_shows_the_panels_of_its_twin_in_their_states(client, page):
 
 @each_end
 @each_page
-def test_a_page_shows_the_statements_of_its_twin(client, page):
-    shown = {text_of(code) for code in parsed(client.get(PATHS[page])).iter(f"{XHTML}code")}
-    said = {id: p["sql"] for id, p in twin(client, page)["panels"].items() if id not in subjects.WITHIN}
+def test_a_page_shows_the_statements_of_its_twin_and_what_to_ask_prometheus(client, page):
+    shown = {text_of(code) for path in VIEWS[page] for code in parsed(client.get(path)).iter(f"{XHTML}code")}
+    panels = [panel for id, panel in twin(client, page)["panels"].items() if id not in subjects.WITHIN]
 
-    assert {sql for sql in said.values() if sql} <= shown
+    assert {panel["sql"] for panel in panels} - {""} <= shown
+    assert {query for panel in panels for query in panel["promql"]} <= shown
 
 
 @each_end
@@ -247,9 +245,12 @@ def test_without_pg_monitor_a_page_says_what_to_grant(fresh_server):
         connection.execute("REVOKE pg_monitor FROM monitor")
     with reading_agent(server.dsn("monitor")) as agent:
         client = create_app(landed(agent)).test_client()
-        tree = parsed(client.get("/activity"))
+        trees = {page: parsed(client.get(PATHS[page])) for page in PAGES}
+    tree, overview = trees["activity"], trees["overview"]
 
+    assert {page for page, tree in trees.items() if "Nothing can be read" not in text_of(tree)} == set()
     assert sections(tree)["locks"].get("data-state") == "degraded"
+    assert text_of(overview.find(f".//{XHTML}h1")) == "pgmon cannot be read"
     assert 'GRANT pg_monitor TO "monitor";' in [text_of(code) for code in tree.iter(f"{XHTML}code")]
 
 
@@ -259,11 +260,22 @@ def test_without_pg_stat_statements_a_page_says_what_to_create(fresh_server):
         connection.execute("DROP EXTENSION pg_stat_statements")
     with reading_agent(server.dsn("monitor")) as agent:
         client = create_app(landed(agent)).test_client()
-        tree, overview = parsed(client.get("/queries")), client.get("/")
+        trees = {page: parsed(client.get(PATHS[page])) for page in PAGES}
+    tree = trees["queries"]
 
     assert sections(tree)["statements"].get("data-state") == "degraded"
     assert "CREATE EXTENSION pg_stat_statements;" in [text_of(code) for code in tree.iter(f"{XHTML}code")]
-    assert overview.status_code == 200
+    assert sections(trees["overview"])["statements"].get("data-state") == "degraded"
+
+
+@newest
+def test_what_may_not_be_read_is_unknown_and_not_passed(client):
+    tree = parsed(client.get("/storage"))
+    check = next(li for li in tree.iter(f"{XHTML}li") if li.get("id") == "check-SequenceExhaustion")
+
+    assert "unknown" in check.get("class")
+    assert "cannot be read: 1 denied" in notes(tree)["sequences"]
+    assert "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor;" in map(text_of, check.iter(f"{XHTML}code"))
 
 
 @on(12)
@@ -276,10 +288,51 @@ def test_what_a_server_is_too_old_for_is_unsupported(client):
 @newest
 def test_a_standby_shows_its_own_side_of_replication(standby):
     with reading_agent(standby.dsn("monitor")) as agent:
-        tree = parsed(create_app(landed(agent)).test_client().get("/replication"))
+        client = create_app(landed(agent)).test_client()
+        trees = {page: parsed(client.get(PATHS[page])) for page in PAGES}
 
-    assert "standby" in sections(tree)
-    assert "standby" in text_of(tree.find(f".//{XHTML}header"))
+    assert "standby" in sections(trees["replication"])
+    assert {p for p, tree in trees.items() if "standby" not in text_of(tree.find(f".//{XHTML}header"))} == set()
+    assert "look at the primary" in text_of(trees["autovacuum"])
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+@newest
+def test_a_table_is_drawn_with_its_indexes(client):
+    section = sections(parsed(client.get("/storage?n=sizes")))["sizes"]
+    drawn = {text_of(row[0]): row.findall(f".//{SVG}rect") for row in section.iter(f"{XHTML}tr")}
+    widths = {rect.get("class"): rect.get("width") for rect in drawn["public.device"]}
+
+    assert [text_of(li).strip() for li in section.findall(f".//{XHTML}li")] == ["heap", "TOAST", "indexes"]
+    assert widths.keys() >= {"s1", "s2", "s3"}
+    assert widths["s3"] != "0%"
+
+
+@newest
+def test_a_statement_leads_to_the_tab_that_shows_its_rows(client):
+    links = {a.get("href") for a in parsed(client.get("/sql")).iter(f"{XHTML}a")}
+
+    assert {"autovacuum#xmin", "autovacuum?tab=freezing#freeze", "storage#sizes"} <= links
+
+
+@newest
+def test_what_fires_is_drawn_within_its_day(server):
+    time = ShiftedTime()
+    limits = {"ALERTS_DEAD_TUPLES_PCT": "1", "ALERTS_DEAD_TUPLES_MIN": "10"}
+    with reading_agent(server.dsn("monitor"), time.clock(), **limits) as agent:
+        landed(agent).tick()
+        time.ahead += 43200
+        landed(agent).tick()
+        time.ahead += 21600
+        landed(agent).tick()
+        tree = parsed(create_app(agent).test_client().get("/alerts"))
+    line = next(row for row in sections(tree)["alerts"].iter(f"{XHTML}tr") if "public.churned" in text_of(row))
+    [span] = line.findall(f".//{SVG}rect[@class='sw']")
+
+    assert text_of(tree.find(f".//{XHTML}h1")).endswith("firing")
+    assert (span.get("x"), span.get("width")) == ("75%", "25%")
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -328,7 +381,7 @@ HOSTILE = servers.HOSTILE_NAME
 @pytest.mark.fault("F46", "F80")
 @newest
 def test_a_hostile_name_is_text_on_a_page(client):
-    answer = client.get("/autovacuum?n=freshness")
+    answer = client.get("/autovacuum?tab=freshness&n=freshness")
     texts = {text_of(th) for th in parsed(answer).iter(f"{XHTML}th")}
 
     assert "<b>é" in HOSTILE
@@ -340,7 +393,7 @@ def test_a_hostile_name_is_text_on_a_page(client):
 @newest
 def test_a_hostile_filter_is_text_on_a_page(client):
     hostile = '"><script>alert(1)</script>{{7*7}}\u202e'
-    answer = client.get("/autovacuum", query_string={"q": hostile, "n": "freshness"})
+    answer = client.get("/autovacuum", query_string={"q": hostile, "tab": "freshness", "n": "freshness"})
 
     assert "<script>alert" not in answer.text
     assert parsed(answer) is not None
@@ -370,12 +423,18 @@ def test_a_page_is_small_and_quick_when_there_is_much_to_show(fresh_server):
         client = create_app(landed(agent)).test_client()
         time.halt()
         long = [(p, id) for p in PAGES for id, panel in twin(client, p)["panels"].items() if len(panel["data"]) > 12]
-        sizes = {where: len(client.get(f"{PATHS[where[0]]}?n={where[1]}").data) for where in long}
-        took = {page: min(_seconds(client, PATHS[page]) for _ in range(3)) for page in PAGES}
+        sizes = {where: len(client.get(_at_length(*where)).data) for where in long}
+        took = {path: min(_seconds(client, path) for _ in range(3)) for paths in VIEWS.values() for path in paths}
 
     assert {"sizes", "indexes", "freshness", "statements"} <= {id for _, id in long}
     assert {where: n for where, n in sizes.items() if n > 150_000} == {}
-    assert {page: s for page, s in took.items() if s > 0.1} == {}
+    assert {path: s for path, s in took.items() if s > 0.1} == {}
+
+
+def _at_length(page, panel):
+    """Return the way to a page with all rows of a panel."""
+    tab = next((tab for tab, (_, its) in LENSES.get(page, {}).items() if panel in its), "")
+    return f"{PATHS[page]}?n={panel}{f'&tab={tab}' if tab else ''}"
 
 
 def _seconds(client, path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ import yaml
 
 import running
 import servers
+from pgmon.web.words import PAGES, TWINS
 from prometheus import Prometheus, Relay, promtool
 from running import Process, Samples
 
 FORMATS = {"openmetrics": "application/openmetrics-text; version=1.0.0", "text": "text/plain; version=0.0.4"}
 # What is read once stays as it is, so that what Prometheus has can be compared with what the agent says.
+HOSTILE = 'pro"d\\ \u202e😀'
 LOOPS = ("hot_path", "workload", "storage", "hourly")
 ONCE = {f"PGMON_{key}_{loop.upper()}": "1h" for key in ("SAMPLE_INTERVALS", "MAX_STALE") for loop in LOOPS}
 
@@ -37,24 +40,35 @@ def settled(agent: Process) -> None:
 
 @dataclass(frozen=True)
 class Scraped:
-    """A Prometheus with a job for each format, the relays between, and what the agent said meanwhile."""
+    """A Prometheus with a job for each format, the relays between, and what the agent said meanwhile.
+
+    `asked` are the queries that the agent's panels name, by metric.
+    """
 
     prometheus: Prometheus
     relays: dict[str, Relay]
     said: Samples
+    asked: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def scraped(server) -> Iterator[Scraped]:
     """Return what a Prometheus has of an agent that has read everything once."""
-    with Process(server.dsn("monitor"), environ=ONCE) as agent:
+    with Process(server.dsn("monitor"), environ={**ONCE, "PGMON_CLUSTER": HOSTILE}) as agent:
         settled(agent)
         with Relay(agent.port) as openmetrics, Relay(agent.port, "text/plain") as text:
             relays = {"openmetrics": openmetrics, "text": text}
             with Prometheus({job: relay.port for job, relay in relays.items()}) as prometheus:
                 for job in FORMATS:
                     prometheus.wait_for(f'count_over_time(up{{job="{job}"}}[1m]) > bool 1', 1)
-                yield Scraped(prometheus, relays, agent.scrape())
+                yield Scraped(prometheus, relays, agent.scrape(), asked(agent))
+
+
+def asked(agent: Process) -> dict[str, str]:
+    """Return the queries of all panels by metric: a query names one."""
+    pages = [json.loads(agent.get(f"/api/v1/{TWINS.get(page, page)}")[1]) for page in PAGES]
+    queries = [query for page in pages for panel in page["panels"].values() for query in panel["promql"]]
+    return {re.search(r"\bpg\w+", query)[0]: query for query in queries}
 
 
 @each_end
@@ -81,6 +95,16 @@ def test_prometheus_reads_back_what_the_agent_says(scraped, job, metric):
     for labels, value in scraped.said[metric].items():
         selector = ",".join(f'{name}="{text}"' for name, text in (*labels, ("job", job)))
         assert scraped.prometheus.value(f"{metric}{{{selector}}}") == value
+
+
+@each_end
+def test_prometheus_has_an_answer_for_every_panel(scraped):
+    answered = {
+        metric for metric, query in scraped.asked.items() if scraped.prometheus.ask("query", query=query)["result"]
+    }
+
+    assert len(answered) > 100
+    assert answered == scraped.asked.keys() & scraped.said.keys()
 
 
 @each_end

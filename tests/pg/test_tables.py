@@ -313,6 +313,35 @@ def test_the_largest_are_found_even_if_they_grew_since(server, scratch):
     assert sorted(found.values()) == sorted(everything.values())[-50:]
 
 
+PARTS = """
+SELECT 'public.' || relname AS relation,
+       pg_table_size(oid) - coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0),
+       coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0),
+       pg_indexes_size(oid)
+  FROM pg_class
+ WHERE relname IN ('plain', 'wide')"""
+
+
+def test_a_table_is_told_apart_into_heap_toast_and_indexes(server, scratch):
+    scratch.execute("CREATE TABLE plain AS SELECT n FROM generate_series(1, 1000) AS n; CREATE INDEX i ON plain (n)")
+    scratch.execute("CREATE TABLE wide (v text); ALTER TABLE wide ALTER v SET STORAGE EXTERNAL")
+    scratch.execute("INSERT INTO wide SELECT repeat('x', 100000)")
+    scratch.commit()
+
+    def parts(agent, time):
+        read(agent, time)
+        found = reading.rows(agent, SIZES, "scratch")
+        return sorted((s.relation, s.heap_bytes, s.toast_bytes, s.index_bytes) for s in found)
+
+    with storage(server, "scratch") as (agent, time):
+        expected = sorted(scratch.execute(PARTS).fetchall())
+        scratch.commit()
+        assert parts(agent, time) == expected
+        scratch.execute("REINDEX INDEX i")  # locks the index ACCESS EXCLUSIVE, and not its table
+        assert parts(agent, time) == expected
+    scratch.rollback()
+
+
 # --- what is locked ---------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,14 @@ def test_what_fires_together_is_one_message(bench):
     assert message.title == "WARNING Dead (500 firing) on prod (db1, primary)"
 
 
+def test_it_is_known_when_people_are_told_again(bench):
+    bench.tick(alert(of="a"))
+    bench.tick(alert(of="a"), alert(of="b"), after=60.0)
+
+    assert bench.dispatcher.again(alert(of="a")) == 12 * HOUR - 60
+    assert bench.dispatcher.again(alert(of="b")) is None
+
+
 def test_what_joins_a_group_waits_for_its_interval(bench):
     bench.tick(alert(of="a"))
 

@@ -646,8 +646,8 @@ def test_what_was_never_analyzed_is_watched_from_when_it_is_seen():
 # sequences
 
 
-def used(oid: int, ratio: float | None, status: str = "ok") -> Used:
-    return Used(f"public.s{oid}", ratio, 0, status, None, 9, None, oid, oid)
+def used(oid: int, ratio: float | None, unread: str = "") -> Used:
+    return Used(f"public.s{oid}", ratio, 0, unread, None, 9, None, oid, oid)
 
 
 def test_sequences_that_could_not_be_read_stand_behind_those_that_could():
@@ -659,7 +659,7 @@ def test_sequences_that_could_not_be_read_stand_behind_those_that_could():
 def test_a_locked_sequence_keeps_its_value():
     rows = read_hourly(sequences.fullest, [[used(1, 0.9)], [used(1, None, "locked")]])
 
-    assert [(r.used_ratio, r.status) for r in rows] == [(0.9, "locked")]
+    assert [(r.used_ratio, r.unread) for r in rows] == [(0.9, "")]
 
 
 def test_the_next_turn_begins_behind_the_last_sequence_read():
@@ -734,7 +734,8 @@ def test_the_largest_and_those_that_grew_most_are_measured():
 
 
 def measured(name: str, size: int | None, locked: bool = False, relkind: str = "r") -> tables.Measured:
-    return tables.Measured(relkind, name, size, 7, locked)
+    toast, indexes = (None, None) if size is None else (30, 50)
+    return tables.Measured(relkind, name, size, toast, indexes, 7, locked)
 
 
 def test_a_table_that_is_locked_stays_as_large_as_it_was_for_as_long_as_it_is():
@@ -742,7 +743,7 @@ def test_a_table_that_is_locked_stays_as_large_as_it_was_for_as_long_as_it_is():
     for _ in range(2):
         rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
 
-    assert rows == [tables.Size("r", "t", 100, "locked")]
+    assert rows == [tables.Size("r", "t", 100, 70, 30, 50, "locked")]
 
 
 def test_a_table_that_was_never_measured_is_estimated_for_as_long_as_it_is_locked():
@@ -750,7 +751,7 @@ def test_a_table_that_was_never_measured_is_estimated_for_as_long_as_it_is_locke
     for _ in range(2):
         rows = tables.sizes([measured("t", None, locked=True)], Before([], rows, 600.0), CONFIG)
 
-    assert rows == [tables.Size("r", "t", 7, "estimated")]
+    assert rows == [tables.Size("r", "t", 7, None, None, None, "estimated")]
 
 
 def test_a_table_without_a_size_that_is_not_locked_is_gone():
