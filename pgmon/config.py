@@ -296,6 +296,7 @@ class Alerts(Section):
     repl_warn_bytes: Count = 10_737_418_240
     xmin_warn: Xids = 50_000_000
     xmin_crit: Xids = 200_000_000
+    xmin_held_s: Number = 3600
     slot_inactive_bytes: Count = 1_073_741_824
     partition_ahead_widths: Number = 1.0
     archive_ready_warn_s: Number = 900

@@ -53,7 +53,7 @@ def long_transaction(scene: Scene) -> None:
 @incident("XminHeld", "IdleInTransaction", "LongTransaction", "DeadTuples")
 def held_xmin(scene: Scene) -> None:
     """A repeatable read transaction keeps its snapshot, so that VACUUM removes no row that was deleted since."""
-    scene.run(ACCOUNTS, "ALTER TABLE accounts SET (autovacuum_enabled = off)")
+    scene.run(ACCOUNTS)
     scene.stays("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM accounts")
     scene.run("DELETE FROM accounts")
     scene.run("VACUUM (TRUNCATE false) accounts")  # to truncate it would wait five seconds for the reader

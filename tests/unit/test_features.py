@@ -671,7 +671,7 @@ def test_the_next_turn_begins_behind_the_last_sequence_read():
 
 
 def table(name: str, dead: int = 0, live: int = 1000, **more: object) -> tables.Table:
-    made = tables.Table(name, 1, 0, 0.0, live, dead, 0.0, None, 0.0, 0.0, 0.0, None, None)
+    made = tables.Table(name, 1, 0, 0.0, live, dead, 0.0, None, 0.0, 0.0, 0.0, None, None, None, None, None, None)
     return replace(made, **more)
 
 
@@ -683,6 +683,31 @@ def test_tables_that_violate_the_rule_come_first():
     rows = tables.tuples([table("big", 10**6, 10**8), table("due", dead_due=9.0), table("bad", 200_000)], None, CONFIG)
 
     assert [r.relation for r in rows] == ["bad", "big"]
+
+
+@pytest.mark.parametrize(
+    ("vacuumed", "held", "kept_by"), [(60.0, 90.0, "r1"), (60.0, None, "r1"), (60.0, 30.0, ""), (None, 90.0, "")]
+)
+def test_who_keeps_dead_rows_is_known_when_vacuum_came_meanwhile(vacuumed, held, kept_by):
+    assert table("t", vacuumed_seconds=vacuumed, holder="r1", holder_seconds=held).kept_by == kept_by
+
+
+def held_for(*xids: int | None) -> float:
+    """Return for how long an xid is held, read every ten minutes."""
+    rows: list[tables.HeldBack] = []
+    for n, xid in enumerate(xids):
+        rows = tables.held_back([table("t", holder="r1", held_xid=xid)], Before([], rows, 600.0) if n else None, CONFIG)
+    return rows[0].seconds
+
+
+def test_an_xid_is_held_for_as_long_as_it_is_the_same():
+    assert [held_for(7), held_for(7, 7, 7), held_for(7, 7, 8), held_for(7, None, 7), held_for(None, None)] == [
+        0,
+        1200,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_only_reasons_that_autovacuum_looks_at_are_listed():
