@@ -96,7 +96,7 @@ class Engine:
     ) -> None:
         self._features, self._config, self._home, self._clock = features, config, home, clock
         self.catalogue = dict(in_force(features, config.alerts))
-        self._thresholds: Mapping[str, float] = config.alerts.model_dump()
+        self._thresholds: Mapping[str, float] = config.alerts.thresholds
         self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature in self.catalogue}
         self._seen: set[tuple[str, str]] = set()  # feature and database of which there was a good reading
         self.alerts: Mapping[Key, Alert] = {}

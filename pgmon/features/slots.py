@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
@@ -40,8 +42,8 @@ class Slot:
     )
     runway_seconds: float | None = gauge(
         "pg_replication_slot_runway_seconds",
-        "Time until the slot may be lost, or wal_volume_bytes be full, at the pace at which that headroom shrank "
-        "in the last ten minutes or more.",
+        "Time until the slot may be lost, or the volume of pg_wal be full (wal_volume_bytes, wal_volume_path), at the "
+        "pace at which that headroom shrank in the last ten minutes or more.",
         "seconds",
     )
     inactive_seconds: float = gauge(
@@ -78,11 +80,11 @@ def runway(trail: Trail) -> float | None:
 def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config) -> list[Slot]:
     """Return each slot with its runway."""
     prior, elapsed = {s.slot: s for s in before.rows} if before else {}, before.elapsed if before else 0.0
-    return [_slot(s, prior.get(s.slot), elapsed, config.wal_volume_bytes) for s in now]
+    return [_slot(s, prior.get(s.slot), elapsed, config) for s in now]
 
 
-def _slot(s: Held, prior: Slot | None, elapsed: float, volume: int) -> Slot:
-    room = headroom(s, volume)
+def _slot(s: Held, prior: Slot | None, elapsed: float, config: Config) -> Slot:
+    room = headroom(s, config)
     trail = () if room is None else recent(prior.trail if prior else (), s.now, room, WINDOW)
     return Slot(
         slot=s.slot,
@@ -97,11 +99,21 @@ def _slot(s: Held, prior: Slot | None, elapsed: float, volume: int) -> Slot:
     )
 
 
-def headroom(s: Held, volume: int) -> int | None:
-    """Return the WAL that can still be written: the server's limit, else what is left of a volume of known size."""
+def headroom(s: Held, config: Config) -> int | None:
+    """Return the WAL that can still be written: the server's limit, else what is left of the volume of pg_wal."""
     if s.safe_bytes is not None:
         return s.safe_bytes
-    return volume - s.retained_bytes if volume and s.retained_bytes is not None else None
+    if config.wal_volume_bytes and s.retained_bytes is not None:
+        return config.wal_volume_bytes - s.retained_bytes
+    return free(config.wal_volume_path) if config.wal_volume_path else None
+
+
+def free(path: str) -> int | None:
+    """Return the bytes that are free on a volume, None when it cannot be looked at."""
+    with suppress(OSError):
+        volume = os.statvfs(path)
+        return volume.f_bavail * volume.f_frsize
+    return None
 
 
 def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, config: Config) -> list[SlotStatus]:
@@ -125,7 +137,7 @@ SLOTS = Feature(
         ),
         Rule(
             "SlotRunway",
-            (Over("retained_bytes", "slot_inactive_bytes"), Over("inactive_seconds", 1800)),
+            (Over("retained_bytes", "slot_inactive_bytes"), Over("inactive_seconds", "slot_inactive_s")),
             hold=300,
             message="{slot}: without a receiver for {inactive_seconds:duration}, it keeps {retained_bytes:bytes}",
         ),

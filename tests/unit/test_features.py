@@ -531,6 +531,13 @@ def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
     assert rows[0].runway_seconds == 3000.0
 
 
+def test_the_headroom_on_a_mounted_volume_is_what_is_free_there(tmp_path):
+    free, nothing = (Config.model_validate({"wal_volume_path": str(tmp_path / p)}) for p in ("", "gone"))
+
+    assert slots.headroom(held(0.0, None), free) > 0
+    assert slots.headroom(held(0.0, None), nothing) is None
+
+
 def test_a_slot_without_headroom_has_no_runway():
     assert slots.slots([held(0.0, None)], None, CONFIG)[0].runway_seconds is None
 
