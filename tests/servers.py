@@ -40,6 +40,7 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "shared_buffers": "16MB",
     "max_prepared_transactions": "5",
+    "deadlock_timeout": "100ms",
     "log_min_messages": "info",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
     "timezone": "UTC",

@@ -67,6 +67,18 @@ def orphaned_prepared(scene: Scene) -> None:
     scene.undo(f"ROLLBACK PREPARED '{scene.name}'")
 
 
+@incident("Deadlocks")
+def deadlocks(scene: Scene, pairs: int = 5) -> None:
+    """Pairs of transactions lock the same two things in opposite order, all at the same time."""
+    gate = scene.stays("SELECT pg_advisory_lock(0)")  # a lock that all wait for who have their first
+    lock = "SELECT pg_advisory_xact_lock({}); SELECT pg_advisory_xact_lock_shared(0); SELECT pg_advisory_xact_lock({})"
+    waiters = [scene.waits(lock.format(*order)) for n in range(1, pairs + 1) for order in ((n, -n), (-n, n))]
+    for session in (gate, *waiters):
+        session.close()  # its end reports its statistics
+    counted = "SELECT sum(pg_stat_get_db_deadlocks(oid)) FROM pg_database WHERE datname = current_database()"
+    scene.until(f"({counted}) >= {pairs}")
+
+
 @incident("TempSurge", "LongTransaction")
 def temp_spill(scene: Scene, rows: int = 200_000) -> None:
     """A statement sorts more than its work_mem holds, and keeps its temporary files for as long as it runs."""

@@ -124,9 +124,9 @@ def calms(duty: Duty, limit: float, step: float) -> None:
 
 
 def points_at(alert: Alert, scene: Scene) -> bool:
-    """Tell whether an alert is about what the incident did; one about the server as a whole always is."""
+    """Tell whether an alert is about what the incident did; one about the server or its database always is."""
     of_all = not alert.object and not alert.pids
-    return of_all or scene.name in alert.object or bool(alert.pids & set(scene.pids))
+    return of_all or scene.name in alert.object or alert.object == "app" or bool(alert.pids & set(scene.pids))
 
 
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.name)
