@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
-from pgmon.rates import Trail, recent
+from pgmon.rates import Trail, followed
 from pgmon.rule import Is, Over, Rule, Under
 
 WINDOW = 600.0  # seconds that a slope is taken over, at least
@@ -22,7 +22,6 @@ class Held:
     slot_type: str = detail("physical or logical.")
     db: str = detail("Database of a logical slot.")
     active: bool = detail("A receiver is connected.")
-    now: float = detail("Server time, seconds since 1970.")
     retained_bytes: int | None = detail("WAL that the slot keeps.", "bytes")
     safe_bytes: int | None = detail("WAL until it may be lost (from 13 on).", "bytes")
     status: str | None = detail("wal_status (from 13 on).")
@@ -51,7 +50,7 @@ class Slot:
     )
     slot_type: str = detail("physical or logical.")
     slot_db: str = detail("Database of a logical slot.")
-    trail: Trail = kept("Headroom in the past, by the server's time.")
+    trail: Trail = kept("Headroom in the past.")
 
 
 @row
@@ -85,7 +84,7 @@ def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config
 
 def _slot(s: Held, prior: Slot | None, elapsed: float, config: Config) -> Slot:
     room = headroom(s, config)
-    trail = () if room is None else recent(prior.trail if prior else (), s.now, room, WINDOW)
+    trail = () if room is None else followed(prior.trail if prior else (), elapsed, room, WINDOW)
     return Slot(
         slot=s.slot,
         retained_bytes=s.retained_bytes,

@@ -6,8 +6,10 @@ Time is pushed forward, the server's own is not: ages that the server tells are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
 from pytest_httpserver import HTTPServer
 
@@ -154,14 +156,21 @@ def test_an_incident_makes_its_alert_fire_and_nothing_that_it_does_not_explain(d
 # --- what breaks servers ----------------------------------------------------------------------------------------------
 
 WAL = "SELECT pg_logical_emit_message(true, 'chaos', repeat('x', 1000))"
+UNCOPIED = "create_slot = false, slot_name = 's', copy_data = false"
 BROKEN = {"ALERTS_REPL_WARN_S": "0.2", "ALERTS_ARCHIVE_READY_WARN_S": "0.01"}
+
+
+class Checked(Server):
+    """A server that checks its pages; before 18 that has to be asked for."""
+
+    INITDB = f"{Server.INITDB} --data-checksums"
 
 
 @pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Standby]]:
-    """Return a primary, which archives, and its standby."""
-    settings = {"archive_mode": "on", "archive_command": "true"}
-    with Server(require(request.param), settings) as primary:
+    """Return a primary, which archives and publishes, and its standby."""
+    settings = {"archive_mode": "on", "archive_command": "true", "wal_level": "logical"}
+    with Checked(require(request.param), settings) as primary:
         servers.prepare(primary)
         with primary.standby() as standby:
             yield primary, standby
@@ -254,21 +263,139 @@ def test_a_standby_that_receives_nothing_says_so(pair, httpserver):
     assert heard == ["firing warning StandbyReceiverDown"]
 
 
-@pytest.mark.parametrize("major", [16, 18], ids="pg{}".format)  # before 13 no slot is lost
-def test_a_slot_whose_wal_was_removed_is_lost(fresh_server, httpserver, major):
-    sizes = {"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
-    server = fresh_server(major, sizes)
-    with on_duty(server, httpserver) as duty, server.connect() as admin:
+# --- slots, and what they keep ----------------------------------------------------------------------------------------
+
+
+def segments(admin: psycopg.Connection, n: int) -> None:
+    """Go on by so many files of WAL, 16 MiB each, of which little is written."""
+    for _ in range(n):
+        admin.execute(WAL)
+        admin.execute("SELECT pg_switch_wal()")
+
+
+@contextmanager
+def forgotten_slot(primary: Server, **settings: str) -> Iterator[psycopg.Connection]:
+    """Make a slot that nobody reads from, and yield a session; afterwards it and the settings are gone."""
+    for name, value in settings.items():
+        configured(primary, name, value)
+    with primary.connect() as admin:
         admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
-        for _ in range(6):
-            admin.execute(WAL)
-            admin.execute("SELECT pg_switch_wal()")
-        admin.execute("CHECKPOINT")
-        heard = told(duty, "SlotLost", 60 + 15)
-        admin.execute("SELECT pg_drop_replication_slot('forgotten')")
+        try:
+            yield admin
+        finally:
+            admin.execute("SELECT pg_drop_replication_slot('forgotten')")
+            admin.execute("CHECKPOINT")
+            for name in settings:
+                admin.execute(f"ALTER SYSTEM RESET {name}")
+            admin.execute("SELECT pg_reload_conf()")
+
+
+def test_a_slot_is_unreserved_and_then_lost(pair, httpserver):
+    primary, _ = pair
+    if primary.major < 13:
+        pytest.skip("Before 13 no slot is lost.")
+    with on_duty(primary, httpserver) as duty:
+        with forgotten_slot(primary, max_slot_wal_keep_size="1MB") as admin:
+            segments(admin, 3)
+            heard = told(duty, "SlotUnreserved", 60 + 15)
+            admin.execute("CHECKPOINT")
+            then, worse = followed(duty, "SlotLost", 60 + 15, 15), duty.told(len(heard))
         calms(duty, 600, 60)
 
-    assert heard == ["firing critical SlotLost"]
+    assert heard == ["firing warning SlotUnreserved"]
+    assert set(then) == {"SlotUnreserved", "SlotLost"}  # the one is over, and told so at its interval
+    assert worse[0] == "firing critical SlotLost"
+
+
+def test_a_slot_that_uses_up_its_room_has_a_runway(pair, httpserver):
+    primary, _ = pair
+    limited = {"max_slot_wal_keep_size": "512MB"} if primary.major >= 13 else {}
+    volume = {} if limited else {"WAL_VOLUME_BYTES": str(512 * 2**20)}
+    with on_duty(primary, httpserver, **volume) as duty:
+        with forgotten_slot(primary, **limited) as admin:
+            for _ in range(3):  # 32 MiB in ten minutes: about two hours and a half are left
+                assert duty.watch(300, 60) == []
+                segments(admin, 1)
+            heard = told(duty, "SlotRunway", 300 + 60 + 15)
+        calms(duty, 600, 60)
+
+    assert heard == ["firing warning SlotRunway"]
+
+
+def test_a_directory_that_a_slot_makes_large_names_the_slot(pair, httpserver):
+    primary, _ = pair
+    with on_duty(primary, httpserver) as duty:
+        with forgotten_slot(primary) as admin:
+            segments(admin, 12)
+            configured(primary, "min_wal_size", "32MB")
+            configured(primary, "max_wal_size", "64MB")
+            heard = told(duty, "WalDirectoryLarge", 600 + 60 + 15)
+            [alert] = fired(duty).values()
+        calms(duty, 600, 60)
+        for name in ("max_wal_size", "min_wal_size"):
+            configured(primary, name, {"max_wal_size": "1GB", "min_wal_size": "80MB"}[name])
+
+    assert heard == ["firing warning WalDirectoryLarge"]
+    assert alert.message.endswith("kept by slot forgotten")
+
+
+# --- what is rare -----------------------------------------------------------------------------------------------------
+
+
+def test_a_page_whose_checksum_is_wrong_names_its_database(pair, httpserver):
+    primary, _ = pair
+    copied = " STRATEGY file_copy" if primary.major >= 15 else ""  # else its pages are in the buffers
+    with primary.connect() as admin:
+        admin.execute(f"CREATE DATABASE broken TEMPLATE app{copied}")
+    with primary.connect(dbname="broken") as reader:
+        path = reader.execute("SELECT pg_relation_filepath('churned')").fetchone()[0]
+        with (Path(primary.datadir) / path).open("r+b") as file:
+            file.seek(4000)
+            file.write(b"rotten")
+        with on_duty(primary, httpserver) as duty:
+            with pytest.raises(psycopg.errors.DataCorrupted):
+                reader.execute("SELECT count(*) FROM churned")
+            primary.wait_for("SELECT checksum_failures > 0 FROM pg_stat_database WHERE datname = 'broken'")
+            heard = told(duty, "ChecksumFailure", 60 + 15)
+            [alert] = fired(duty).values()
+            reader.close()
+            with primary.connect() as admin:
+                admin.execute("DROP DATABASE broken")
+            calms(duty, 600, 60)
+
+    assert heard == ["firing critical ChecksumFailure"]
+    assert alert.object == "broken"
+
+
+def test_a_subscription_whose_publisher_is_gone_is_told(pair, httpserver):
+    primary, _ = pair
+    publisher = primary.dsn(dbname="app")
+    with primary.connect(dbname="app") as app, primary.connect() as subscriber:
+        app.execute("CREATE PUBLICATION p FOR TABLE device")
+        app.execute("SELECT pg_create_logical_replication_slot('s', 'pgoutput')")
+        subscriber.execute("CREATE TABLE device (id integer PRIMARY KEY, name text)")
+        subscriber.execute(f"CREATE SUBSCRIPTION s CONNECTION '{publisher}' PUBLICATION p WITH ({UNCOPIED})")
+        worker = "SELECT count(pid) FROM pg_stat_subscription"
+        primary.wait_for(worker, 1)
+        with on_duty(primary, httpserver) as duty:
+            configured(primary, "wal_retrieve_retry_interval", "1h")  # else now and then one runs for a moment
+            subscriber.execute("ALTER SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1'")
+            primary.wait_for(worker, 0)
+            heard = told(duty, "SubscriptionDown", 300 + 60 + 15)
+            [alert] = fired(duty).values()
+            subscriber.execute(f"ALTER SUBSCRIPTION s CONNECTION '{publisher}'")
+            configured(primary, "wal_retrieve_retry_interval", "100ms")
+            primary.wait_for(worker, 1)
+            calms(duty, 600, 60)
+        subscriber.execute("DROP SUBSCRIPTION s")
+        subscriber.execute("DROP TABLE device")
+        app.execute("DROP PUBLICATION p")
+
+    assert heard == ["firing warning SubscriptionDown"]
+    assert (alert.object, alert.message) == (
+        "postgres, s",
+        "s in postgres: no apply worker runs, nothing is replicated",
+    )
 
 
 def test_wal_that_cannot_be_archived_is_told(pair, httpserver):

@@ -415,14 +415,14 @@ def test_there_are_fewer_standbys_than_expected():
 
 
 def test_a_slot_without_a_receiver_is_counted_from_when_it_is_seen():
-    readings = [[replace(held(60.0 * n, None), active=active)] for n, active in enumerate([True, False, False, False])]
+    readings = [[replace(held(None), active=active)] for active in (True, False, False, False)]
 
     assert lived(slots.slots, readings)[0].inactive_seconds == 120.0
 
 
 def test_the_headroom_of_a_slot_without_a_limit_is_that_of_its_volume():
     config = Config.model_validate({"wal_volume_bytes": 7000})
-    readings = [[replace(held(60.0 * n, None), retained_bytes=1000 + 100 * n)] for n in range(11)]
+    readings = [[replace(held(None), retained_bytes=1000 + 100 * n)] for n in range(11)]
 
     assert lived(slots.slots, readings, config)[0].runway_seconds == 3000.0
     assert lived(slots.slots, readings)[0].runway_seconds is None
@@ -519,27 +519,26 @@ def test_lost_standbys_leave_a_zero():
     assert {r.state: r.replicas for r in replicas.by_state([], None, CONFIG)}["streaming"] == 0
 
 
-def held(now: float, safe: int | None) -> Held:
-    return Held("s", "physical", "", True, now, 10, safe, "reserved")
+def held(safe: int | None) -> Held:
+    return Held("s", "physical", "", True, 10, safe, "reserved")
 
 
 def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
-    rows = slots.slots([held(0.0, 6000)], None, CONFIG)
-    for minute in range(1, 11):
-        rows = slots.slots([held(60.0 * minute, 6000 - 100 * minute)], Before([], rows, 60.0), CONFIG)
+    readings = [[held(6000 - 100 * minute)] for minute in range(11)]
 
-    assert rows[0].runway_seconds == 3000.0
+    assert lived(slots.slots, readings[:10])[0].runway_seconds is None
+    assert lived(slots.slots, readings)[0].runway_seconds == 3000.0
 
 
 def test_the_headroom_on_a_mounted_volume_is_what_is_free_there(tmp_path):
     free, nothing = (Config.model_validate({"wal_volume_path": str(tmp_path / p)}) for p in ("", "gone"))
 
-    assert slots.headroom(held(0.0, None), free) > 0
-    assert slots.headroom(held(0.0, None), nothing) is None
+    assert slots.headroom(held(None), free) > 0
+    assert slots.headroom(held(None), nothing) is None
 
 
 def test_a_slot_without_headroom_has_no_runway():
-    assert slots.slots([held(0.0, None)], None, CONFIG)[0].runway_seconds is None
+    assert slots.slots([held(None)], None, CONFIG)[0].runway_seconds is None
 
 
 # wraparound
