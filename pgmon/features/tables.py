@@ -103,6 +103,7 @@ class Due:
         "For how long a table is seen to be due without anybody vacuuming, or analyzing, it.",
         "seconds",
     )
+    kept_by: str = detail("Who keeps the dead rows of before the last VACUUM, so that it removed none.")
 
 
 @row
@@ -192,7 +193,7 @@ def due(now: Sequence[Table], before: Before[Table, Due] | None, config: Config)
     chosen = sticky(now, lambda t: t.relation, (lambda t: t.most_due,), members, config.limits.top_relations)
     elapsed = before.elapsed if before else 0.0
     return [
-        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed))
+        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed), t.kept_by)
         for t in chosen
         for reason, factor in t.due.items()
     ]
@@ -245,7 +246,7 @@ BEHIND = Rule(
     "DeadTuples",
     (Is("reason", ("dead",)), Over("factor", 2)),
     600.0,
-    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes",
+    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes{kept_by:, kept by }",
 )
 STARVED = Rule(
     "AutovacuumStarvation",
