@@ -100,6 +100,11 @@ def columns(row: type) -> Mapping[str, Column]:
     return {f.name: f.metadata["column"] for f in fields(row)}
 
 
+def labels(row: object) -> tuple[str, ...]:
+    """Return the values of a row's labels."""
+    return tuple(str(getattr(row, name)) for name, column in columns(type(row)).items() if column.role == "label")
+
+
 @dataclass(frozen=True, slots=True)
 class Before(Generic[W, R]):
     """The previous good reading of the same feature and database, `elapsed` seconds ago."""
