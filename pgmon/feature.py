@@ -65,7 +65,10 @@ def gauge(metric: str, help: str, unit: str = "") -> Any:
 
 
 def counter(metric: str, help: str, unit: str = "") -> Any:
-    """A field exported as a counter, untouched by us: Prometheus sees the resets."""
+    """A field exported as a counter, untouched by us: Prometheus sees the resets.
+
+    Only where another server takes the place of the first one it begins at 0: see `Reading.first`.
+    """
     return _column("counter", help, metric, unit)
 
 

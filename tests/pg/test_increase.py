@@ -1,4 +1,4 @@
-"""What Prometheus makes of counters: whatever becomes of a Top-N or a server, increase() is no more than was counted."""
+"""What Prometheus makes of counters: whatever becomes of a Top-N or a server, no increase() is too much."""
 
 from __future__ import annotations
 
