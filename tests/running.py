@@ -120,7 +120,7 @@ class Process:
         )
         os.set_blocking(self.process.stdout.fileno(), False)
         self._said = b""
-        for _ in range(200):
+        for _ in range(600):
             if self.process.poll() is not None or self._answers():
                 break
             time.sleep(0.05)

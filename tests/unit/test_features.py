@@ -716,6 +716,15 @@ def test_an_xid_is_held_for_as_long_as_it_is_the_same():
     ]
 
 
+def test_a_table_that_is_vacuumed_again_and_again_is_not_behind():
+    busy = table("t", dead_due=9.0, vacuumed_seconds=30.0)
+    rows = lived(tables.due, [[busy]] * 3, elapsed=600.0)
+    behind = next(r for r in rows if r.reason == "dead")
+
+    assert not tables.BEHIND.holds(behind, "warning", CONFIG.alerts.thresholds)
+    assert tables.BEHIND.holds(replace(behind, overdue_seconds=600.0), "warning", CONFIG.alerts.thresholds)
+
+
 def test_only_reasons_that_autovacuum_looks_at_are_listed():
     rows = tables.due([table("t", dead_due=None, analyze_due=None)], None, CONFIG)
 
