@@ -283,6 +283,10 @@ class Alerts(Section):
     idle_txn_crit_s: Number = 1800
     blocked_warn_s: Number = 30
     blocked_crit_s: Number = 120
+    lock_queue_warn_s: Number = 30
+    lock_queue_crit_s: Number = 60
+    prepared_warn_s: Number = 900
+    prepared_crit_s: Number = 3600
     dead_tuples_pct: Annotated[float, Field(ge=0, le=100)] = 20
     dead_tuples_min: Count = 100_000
     stale_stats_s: Number = 43200
@@ -296,7 +300,9 @@ class Alerts(Section):
     repl_warn_bytes: Count = 10_737_418_240
     xmin_warn: Xids = 50_000_000
     xmin_crit: Xids = 200_000_000
+    xmin_held_s: Number = 3600
     slot_inactive_bytes: Count = 1_073_741_824
+    slot_inactive_s: Number = 1800
     partition_ahead_widths: Number = 1.0
     archive_ready_warn_s: Number = 900
     archive_ready_crit_s: Number = 3600
@@ -315,6 +321,11 @@ class Alerts(Section):
     ignore: tuple[Ignore, ...] = (_PG_DUMP,)
     maintenance: tuple[Maintenance, ...] = ()
     disabled: tuple[AlertName, ...] = ()
+
+    @property
+    def thresholds(self) -> Mapping[str, Any]:
+        """What rules compare with, by key; `wraparound_left_s` is wraparound_days_left in seconds."""
+        return self.model_dump() | {"wraparound_left_s": 86400 * self.wraparound_days_left}
 
 
 class Notifiers(Section):

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from pgmon.feature import Column, Feature, Tier, columns
+from pgmon.feature import Column, Feature, Tier, columns, labels
 from pgmon.redact import plain
 from pgmon.snapshot import Cadence, Reading, Snapshot
 
@@ -39,6 +39,15 @@ def sanitised(value: object) -> str:
     ('a b', '-')
     """
     return plain(str(value), LABEL_LENGTH) or "-"
+
+
+def _since(value: Any, first: Any) -> Any:
+    """Return how much a counter grew; what was reset meanwhile is as it is.
+
+    >>> _since(7, 5), _since(3, 5), _since(None, 5)
+    (2, 3, None)
+    """
+    return value if value is None or first is None or value < first else value - first
 
 
 class Readable(Protocol):
@@ -70,17 +79,19 @@ class Families:
         """Return what every metric carries: its own are the agent's, which has no database."""
         return [cluster] if column.metric.startswith("pgmon_") or "db" in self._labels else [cluster, db]
 
-    def add(self, rows: Iterable[object], db: str) -> None:
-        """Add the samples of a reading; one bad value costs one sample."""
+    def add(self, rows: Iterable[object], db: str, first: Mapping[tuple[str, ...], object] | None = None) -> None:
+        """Add the samples of a reading, counters as they grew since `first`; one bad value costs one sample."""
         for row in rows if self.made else ():  # rows without metrics are no duplicates of each other
             values = self._unique(row, db)
             if values is None:
                 self._dropped["duplicate"] += 1
                 continue
+            origin = first.get(labels(row)) if first else None
             for name, family in self.made.items():
-                self._sample(
-                    family, [*self._common(self._columns[name], self._cluster, db), *values], getattr(row, name)
-                )
+                column, value = self._columns[name], getattr(row, name)
+                if origin is not None and column.role == "counter":
+                    value = _since(value, getattr(origin, name))
+                self._sample(family, [*self._common(column, self._cluster, db), *values], value)
 
     def _unique(self, row: object, db: str) -> tuple[str, ...] | None:
         """Return the row's labels, told apart from rows whose names became equal; None for the very same ones."""
@@ -123,7 +134,7 @@ class Page(Collector):
         for feature, its in readings.items():
             families = Families(feature, cadence, names[0], self.dropped)
             for reading in its:
-                families.add(reading.rows, reading.db or names[1])
+                families.add(reading.rows, reading.db or names[1], reading.first)
             found.append(families)
         self._cap(found, room)
         self._families = [family for families in found for family in families.made.values()]

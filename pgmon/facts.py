@@ -4,6 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Incarnation(NamedTuple):
+    """What must not differ between two readings that are compared: counters start anew when it does."""
+
+    system_identifier: str
+    timeline: int
+    in_recovery: bool
+    start_time: float
+    checkpointer_start: float | None
+    server_version_num: int
+
+    def replaces(self, before: Incarnation) -> bool:
+        """Tell whether this is another server than that of before, whose counters have counted something else.
+
+        A promoted server moves to its timeline a little after it has left recovery: it is the same one.
+        """
+        moved = (self.timeline, self.in_recovery) != (before.timeline, before.in_recovery)
+        restarted = self.start_time != before.start_time
+        return self.system_identifier != before.system_identifier or (moved and restarted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +45,9 @@ class Facts:
     databases: Sequence[str]  # that the role may connect to
 
     @property
-    def incarnation(self) -> tuple[object, ...]:
-        """What must not differ between two readings that are compared: counters start anew when it does."""
-        return (
+    def incarnation(self) -> Incarnation:
+        """What must not differ between two readings that are compared."""
+        return Incarnation(
             self.system_identifier,
             self.timeline,
             self.in_recovery,

@@ -65,7 +65,10 @@ def gauge(metric: str, help: str, unit: str = "") -> Any:
 
 
 def counter(metric: str, help: str, unit: str = "") -> Any:
-    """A field exported as a counter, untouched by us: Prometheus sees the resets."""
+    """A field exported as a counter, untouched by us: Prometheus sees the resets.
+
+    Only where another server takes the place of the first one it begins at 0: see `Reading.first`.
+    """
     return _column("counter", help, metric, unit)
 
 
@@ -98,6 +101,11 @@ def row(cls: type[T]) -> type[T]:
 def columns(row: type) -> Mapping[str, Column]:
     """Return the columns of a row type by field name, in order."""
     return {f.name: f.metadata["column"] for f in fields(row)}
+
+
+def labels(row: object) -> tuple[str, ...]:
+    """Return the values of a row's labels."""
+    return tuple(str(getattr(row, name)) for name, column in columns(type(row)).items() if column.role == "label")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pgmon.facts import Incarnation
 from pgmon.feature import Feature, Tier
 from pgmon.snapshot import Cadence, Key, Reading, Snapshot
 
@@ -29,7 +30,7 @@ class Sample:
     """The rows of a good reading. `taken` is monotonic."""
 
     taken: float
-    incarnation: tuple[object, ...]
+    incarnation: Incarnation | None
     rows: Sequence[Any]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import structlog
@@ -11,12 +12,13 @@ import structlog
 from pgmon.config import Config
 from pgmon.errors import NO_CONNECTION, Kind, QueryError
 from pgmon.facts import Facts
-from pgmon.feature import Before, Feature, Look, Params, R, Role, Scope, Tier
+from pgmon.feature import Before, Feature, Look, Params, R, Role, Scope, Tier, columns, labels
 from pgmon.snapshot import ABSENT, Cadence, Key, Reading, Snapshot
 
 RETRY = 60.0  # seconds until a failed reading is tried again; doubles
 RECONNECT = 15.0  # … until one is that failed for want of a connection: the door alone decides when to connect
 OF_A_DATABASE = frozenset({Kind.REJECTED, Kind.SATURATED})  # one may be closed to us, or have its own limit
+FIRST = 10_000  # rows remembered of a server that took another one's place: who leaves a Top-N may come back
 LEAST_SHARE = 5  # rows of a Top-N that every database gets, however many there are
 
 log = structlog.get_logger(__name__)
@@ -172,10 +174,11 @@ class Flight:
         before = None
         if r.taken is not None and r.incarnation == source.incarnation:
             before = Before(r.raw, r.rows, source.taken - r.taken)
-        asked = source.raw is not r.raw
+        rows = r.feature.derive(source.raw, before, self._config(r)) if source.raw is not r.raw else r.rows
         return replace(
             r,
-            rows=r.feature.derive(source.raw, before, self._config(r)) if asked else r.rows,
+            rows=rows,
+            first=_first(r, source, rows),
             sql=source.sql,
             raw=source.raw,
             taken=source.taken,
@@ -210,6 +213,15 @@ class Flight:
         cut = exc.kind in NO_CONNECTION or (self._cut is not None and exc.kind is self._cut.kind)
         wait = RECONNECT if cut else RETRY * 2.0 ** min(failures, 20)
         return min(self._plan.cadence.again, wait)
+
+
+def _first(r: Reading, source: Reading, rows: Sequence[Any]) -> Mapping[tuple[str, ...], Any] | None:
+    """Return the rows as first seen of a server that took another one's place, None while that never happened."""
+    replaced = r.incarnation and source.incarnation and source.incarnation.replaces(r.incarnation)
+    first = {} if replaced else r.first
+    if first is None or "counter" not in {column.role for column in columns(r.feature.row).values()}:
+        return None
+    return dict(islice(({labels(row): row for row in rows} | dict(first)).items(), FIRST))
 
 
 def _require_role(feature: Feature[Any, Any], facts: Facts) -> None:

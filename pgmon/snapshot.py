@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pgmon.errors import Kind, QueryError
-from pgmon.facts import Facts
+from pgmon.facts import Facts, Incarnation
 from pgmon.feature import Feature
 
 Key = tuple[str, str]  # feature, database ('' for the cluster)
@@ -27,8 +27,11 @@ class Reading:
     rows: Sequence[Any] = ()  # what readers see
     taken: float | None = None  # None: never read
     seconds: float = 0.0  # that the statement took
-    incarnation: tuple[object, ...] = ()  # of the server, when `raw` was taken
-    tried: tuple[object, ...] = ()  # … at the last attempt
+    incarnation: Incarnation | None = None  # of the server, when `raw` was taken
+    tried: Incarnation | None = None  # … at the last attempt
+    # Where another server took the place of the first one, the rows as first seen of it, by their labels: what it had
+    # counted before is no increase here.
+    first: Mapping[tuple[str, ...], Any] | None = None
     failure: Kind | None = None
     message: str = ""
     failures: int = 0  # in a row

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page
-from waitress.server import create_server
 
 from pgmon.agent import Agent
-from pgmon.web import create_app
 from servers import Server
 
 AXE = Path(__file__).parent / "browser" / "node_modules" / "axe-core" / "axe.min.js"
@@ -23,20 +18,6 @@ class Site:
 
     def __init__(self, url: str, agent: Agent, server: Server) -> None:
         self.url, self.agent, self.server = url, agent, server
-
-
-@contextmanager
-def serving(agent: Agent) -> Iterator[str]:
-    """Serve an agent on a free port of the loopback interface."""
-    server = create_server(create_app(agent), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(server.close)
-        thread.join(5)
 
 
 class Visitor:

@@ -80,15 +80,26 @@ class Relay:
 
 
 class Prometheus:
-    """A Prometheus that scrapes the /metrics of some jobs, {name: port}, every second; gone when the context ends."""
+    """A Prometheus that scrapes the /metrics of some jobs, {name: port}, every second; gone when the context ends.
 
-    def __init__(self, jobs: Mapping[str, int]) -> None:
+    With a rule file, as data, it judges by it as often as it scrapes, and tells the Alertmanager of a port.
+    """
+
+    def __init__(
+        self, jobs: Mapping[str, int], interval: str = "1s", rules: Any = None, alertmanager: int | None = None
+    ) -> None:
         self._program, self._port = program("prometheus"), free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="pgmon-prometheus-"))
         targets = [
             {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for name, port in jobs.items()
         ]
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": targets}
+        times = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+        config: dict[str, Any] = {"global": times, "scrape_configs": targets}
+        if rules:
+            (self._folder / "rules.yml").write_text(yaml.safe_dump(rules))
+            config["rule_files"] = ["rules.yml"]
+        if alertmanager:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}]}
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def __enter__(self) -> Prometheus:
@@ -134,3 +145,37 @@ class Prometheus:
     def targets(self) -> dict[str, dict[str, str]]:
         """Return the targets by job: `health`, `lastError` …"""
         return {target["labels"]["job"]: target for target in self.ask("targets")["activeTargets"]}
+
+
+class Alertmanager:
+    """An Alertmanager with a configuration, as data; gone when the context ends."""
+
+    def __init__(self, config: Any) -> None:
+        self._program, self.port = program("prometheus-alertmanager", "prometheus-alertmanager"), free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="pgmon-alertmanager-"))
+        (self._folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+
+    def __enter__(self) -> Alertmanager:
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._program,
+                    f"--config.file={self._folder}/alertmanager.yml",
+                    f"--storage.path={self._folder}/data",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                    "--cluster.listen-address=",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        shutil.rmtree(self._folder)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return what is active, each with its labels and its `status`: suppressed, when another one explains it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v2/alerts", timeout=5) as answer:
+            return json.load(answer)

@@ -19,7 +19,7 @@ from pgmon.rule import Over, Rule, Severity, Under
 FOLDER = Path(__file__).parent.parent / "examples" / "prometheus"
 RULES, TESTS = FOLDER / "pgmon.rules.yaml", FOLDER / "pgmon.rules.test.yaml"
 CONFIG = Config.model_validate({})
-THRESHOLDS = CONFIG.alerts.model_dump()
+THRESHOLDS = CONFIG.alerts.thresholds
 
 
 def rules() -> str:

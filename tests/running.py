@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from waitress.server import create_server
 
 from pgmon.agent import Agent
 from pgmon.clock import Clock
 from pgmon.config import Config, load
+from pgmon.web import create_app
 from servers import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +40,26 @@ def agent(dsn: str, clock: Clock | None = None, **environ: str) -> Iterator[Agen
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def serving(agent: Agent, one_at_a_time: AbstractContextManager[object] | None = None) -> Iterator[str]:
+    """Serve an agent on a free port of the loopback interface."""
+    app = create_app(agent)
+
+    def answer(environ: dict, start: Callable) -> list[bytes]:
+        with one_at_a_time or nullcontext():
+            return [*app(environ, start)]
+
+    server = create_server(answer, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(server.close)
+        thread.join(5)
 
 
 def parsed(text: str) -> Samples:
@@ -97,7 +120,7 @@ class Process:
         )
         os.set_blocking(self.process.stdout.fileno(), False)
         self._said = b""
-        for _ in range(200):
+        for _ in range(600):
             if self.process.poll() is not None or self._answers():
                 break
             time.sleep(0.05)

@@ -40,6 +40,7 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "shared_buffers": "16MB",
     "max_prepared_transactions": "5",
+    "deadlock_timeout": "100ms",
     "log_min_messages": "info",
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
     "timezone": "UTC",
@@ -159,6 +160,7 @@ class Server(PostgreSQLExecutor):
     """
 
     MIN_SUPPORTED_VERSION = parse("12")
+    INITDB = "--auth=trust --encoding=UTF8 --no-sync"
 
     def __init__(self, major: int, settings: dict[str, str] | None = None) -> None:
         """Set up a server of `major`, not yet started; `settings` go on top of SETTINGS.
@@ -231,7 +233,7 @@ class Server(PostgreSQLExecutor):
         self._give_away()
 
     def _fill(self) -> None:
-        options = f"--username={self.user} --auth=trust --encoding=UTF8 --no-sync"
+        options = f"--username={self.user} {self.INITDB}"
         self._run_initdb([self.executable, "initdb", "--pgdata", self.datadir, "-o", options])
         self.configure(self.settings)
         (Path(self.datadir) / "pg_hba.conf").write_text(PG_HBA)

@@ -19,7 +19,7 @@ from pgmon.alerts.runbook import runbook
 from pgmon.alerts.wording import worded
 from pgmon.clock import Clock
 from pgmon.config import Config, Ignore
-from pgmon.feature import Feature, Tier, columns
+from pgmon.feature import Feature, Tier, columns, labels
 from pgmon.redact import plain
 from pgmon.rule import Rule, Severity
 from pgmon.snapshot import ABSENT, Reading, Snapshot
@@ -53,7 +53,7 @@ class Look:
         self._readings = {r.db: r for r in readings if r.feature is feature}
         marks = [name for name, column in columns(feature.row).items() if column.role == "mark"]
         self._marked = {
-            (r.db, labels_of(feature, row)): getattr(row, name)
+            (r.db, labels(row)): getattr(row, name)
             for name in marks
             for r in self._readings.values()
             for row in r.rows
@@ -80,7 +80,7 @@ class Look:
         for db in self.known:
             if (reading := self._readings[db]).failure is None:
                 for row in reading.rows:
-                    if not self._marked or (db, labels_of(self.feature, row)) not in self._marked:
+                    if not self._marked or (db, labels(row)) not in self._marked:
                         yield reading, row
 
     def doubt(self, key: Key) -> str:
@@ -96,7 +96,7 @@ class Engine:
     ) -> None:
         self._features, self._config, self._home, self._clock = features, config, home, clock
         self.catalogue = dict(in_force(features, config.alerts))
-        self._thresholds: Mapping[str, float] = config.alerts.model_dump()
+        self._thresholds: Mapping[str, float] = config.alerts.thresholds
         self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature in self.catalogue}
         self._seen: set[tuple[str, str]] = set()  # feature and database of which there was a good reading
         self.alerts: Mapping[Key, Alert] = {}
@@ -132,7 +132,7 @@ class Engine:
 
     def _met(self, rules: Sequence[Rule], feature: Feature[Any, Any], reading: Reading, row: Any) -> Iterator[Case]:
         for rule in rules:
-            key = rule.name, reading.db, labels_of(feature, row)
+            key = rule.name, reading.db, labels(row)
             severities = [s for s in rule.severities if rule.holds(row, s, self._thresholds)]
             if severities and not self.overlooks(rule, key, row):
                 yield from ((rule, severity, key) for severity in severities)
@@ -232,11 +232,6 @@ def _evidence(feature: Feature[Any, Any], db: str, snapshots: Snapshots) -> Sequ
     return [
         Evidence(r.feature.name, r.rows[:SHOWN]) for r in readings if r.db == db and source in (r.feature, r.feature.of)
     ]
-
-
-def labels_of(feature: Feature[Any, Any], row: Any) -> tuple[str, ...]:
-    """Return the values of a row's labels."""
-    return tuple(str(getattr(row, name)) for name, column in columns(feature.row).items() if column.role == "label")
 
 
 def inhibited(alerts: Mapping[Key, Alert]) -> Mapping[Key, Alert]:

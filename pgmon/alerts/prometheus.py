@@ -39,7 +39,7 @@ def prometheus_rules(features: Sequence[Feature[Any, Any]], config: Config) -> d
 
 def _alerts(feature: Feature[Any, Any], rules: Sequence[Rule], config: Config) -> Iterator[dict[str, Any]]:
     """Yield the alerts of a feature: the rules of one name are alternatives."""
-    thresholds = config.alerts.model_dump()
+    thresholds = config.alerts.thresholds
     alike: dict[tuple[object, ...], list[tuple[Rule, Severity]]] = {}
     for rule in rules:
         for severity in rule.severities:

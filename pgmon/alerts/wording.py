@@ -47,7 +47,10 @@ def literal(text: str) -> str:
 
 
 class _Words(Formatter):
-    """str.format with three formats more, `duration`, `bytes` and `literal`; None is `?`, a text is one line."""
+    """str.format with three formats more, `duration`, `bytes` and `literal`; None is `?`, a text is one line.
+
+    Any other format of a text is what goes before it, unless it is empty.
+    """
 
     def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
         return getattr(args[0], str(key), None)  # no alert is lost for want of a word
@@ -56,7 +59,8 @@ class _Words(Formatter):
         if value is None:
             return "?"
         if isinstance(value, str):
-            return literal(plain(value)) if format_spec == "literal" else plain(value)
+            text = plain(value)
+            return literal(text) if format_spec == "literal" else format_spec + text if text else ""
         made = {"duration": duration, "bytes": size}.get(format_spec)
         return made(value) if made else str(format(value, format_spec))
 
@@ -67,5 +71,8 @@ def worded(template: str, row: object) -> str:
     >>> from types import SimpleNamespace
     >>> worded("{pid} for {age:duration}: {query}", SimpleNamespace(pid=7, age=150.0, query="a\\n{{7*7}}"))
     '7 for 2 min 30 s: a {{7*7}}'
+    >>> row = SimpleNamespace(held="r1", kept="")
+    >>> worded("{held:, held by }{kept:, kept by }", row)
+    ', held by r1'
     """
     return _Words().vformat(template, (row,), {})

@@ -38,6 +38,8 @@ SETTINGS = {
     "archive_timeout": "60s",
     "max_prepared_transactions": "5",
 }
+# Seconds to wait after each signal: an immediate shutdown kills what is left after five.
+PATIENCE = {signal.SIGINT: 8.0, signal.SIGQUIT: 8.0, signal.SIGKILL: 8.0}
 LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 
 
@@ -148,8 +150,8 @@ def _spawned(stack: ExitStack, log: BinaryIO, *command: str | Path) -> subproces
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Shut down fast; if a frozen backend holds that up, immediately; at last by force."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+    for number, seconds in PATIENCE.items():
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(8)  # an immediate shutdown kills what is left after five seconds
+            process.wait(seconds)
             return

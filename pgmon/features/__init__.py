@@ -49,7 +49,7 @@ from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.subscriptions import RECENT_ERRORS, SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
-from pgmon.features.tables import DATABASE_SIZE, DUE, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
+from pgmon.features.tables import DATABASE_SIZE, DUE, HELD_BACK, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
 from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.throughput import FAULTS, THROUGHPUT
 from pgmon.features.transactions import IDLEST, SESSIONS, TRANSACTIONS
@@ -103,6 +103,7 @@ FEATURES: tuple[Feature[Any, Any], ...] = (
     RELATIONS,
     TUPLES,
     DUE,
+    HELD_BACK,
     SIZES,
     PARTITIONED_SIZES,
     DATABASE_SIZE,

@@ -209,7 +209,7 @@ LOCKS = Feature(
         ),
         Rule(
             "LockQueue",
-            (Over("queue_seconds", 30, 60),),
+            (Over("queue_seconds", "lock_queue_warn_s", "lock_queue_crit_s"),),
             hold=10,
             message=QUEUE,
             pids=("queue_pid", "queue_root_pid"),

@@ -24,7 +24,7 @@ PREPARED = feature(
     rules=(
         Rule(
             "PreparedTransactionOld",
-            (Over("oldest_seconds", 900, 3600),),
+            (Over("oldest_seconds", "prepared_warn_s", "prepared_crit_s"),),
             hold=0,
             message="{prepared} prepared transactions, the oldest for {oldest_seconds:duration}: locks and xmin held",
         ),

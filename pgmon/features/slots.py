@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Tier, detail, gauge, kept, label, row
-from pgmon.rates import Trail, recent
+from pgmon.rates import Trail, followed
 from pgmon.rule import Is, Over, Rule, Under
 
 WINDOW = 600.0  # seconds that a slope is taken over, at least
@@ -20,7 +22,6 @@ class Held:
     slot_type: str = detail("physical or logical.")
     db: str = detail("Database of a logical slot.")
     active: bool = detail("A receiver is connected.")
-    now: float = detail("Server time, seconds since 1970.")
     retained_bytes: int | None = detail("WAL that the slot keeps.", "bytes")
     safe_bytes: int | None = detail("WAL until it may be lost (from 13 on).", "bytes")
     status: str | None = detail("wal_status (from 13 on).")
@@ -40,8 +41,8 @@ class Slot:
     )
     runway_seconds: float | None = gauge(
         "pg_replication_slot_runway_seconds",
-        "Time until the slot may be lost, or wal_volume_bytes be full, at the pace at which that headroom shrank "
-        "in the last ten minutes or more.",
+        "Time until the slot may be lost, or the volume of pg_wal be full (wal_volume_bytes, wal_volume_path), at the "
+        "pace at which that headroom shrank in the last ten minutes or more.",
         "seconds",
     )
     inactive_seconds: float = gauge(
@@ -49,7 +50,7 @@ class Slot:
     )
     slot_type: str = detail("physical or logical.")
     slot_db: str = detail("Database of a logical slot.")
-    trail: Trail = kept("Headroom in the past, by the server's time.")
+    trail: Trail = kept("Headroom in the past.")
 
 
 @row
@@ -78,12 +79,12 @@ def runway(trail: Trail) -> float | None:
 def slots(now: Sequence[Held], before: Before[Held, Slot] | None, config: Config) -> list[Slot]:
     """Return each slot with its runway."""
     prior, elapsed = {s.slot: s for s in before.rows} if before else {}, before.elapsed if before else 0.0
-    return [_slot(s, prior.get(s.slot), elapsed, config.wal_volume_bytes) for s in now]
+    return [_slot(s, prior.get(s.slot), elapsed, config) for s in now]
 
 
-def _slot(s: Held, prior: Slot | None, elapsed: float, volume: int) -> Slot:
-    room = headroom(s, volume)
-    trail = () if room is None else recent(prior.trail if prior else (), s.now, room, WINDOW)
+def _slot(s: Held, prior: Slot | None, elapsed: float, config: Config) -> Slot:
+    room = headroom(s, config)
+    trail = () if room is None else followed(prior.trail if prior else (), elapsed, room, WINDOW)
     return Slot(
         slot=s.slot,
         retained_bytes=s.retained_bytes,
@@ -97,11 +98,21 @@ def _slot(s: Held, prior: Slot | None, elapsed: float, volume: int) -> Slot:
     )
 
 
-def headroom(s: Held, volume: int) -> int | None:
-    """Return the WAL that can still be written: the server's limit, else what is left of a volume of known size."""
+def headroom(s: Held, config: Config) -> int | None:
+    """Return the WAL that can still be written: the server's limit, else what is left of the volume of pg_wal."""
     if s.safe_bytes is not None:
         return s.safe_bytes
-    return volume - s.retained_bytes if volume and s.retained_bytes is not None else None
+    if config.wal_volume_bytes and s.retained_bytes is not None:
+        return config.wal_volume_bytes - s.retained_bytes
+    return free(config.wal_volume_path) if config.wal_volume_path else None
+
+
+def free(path: str) -> int | None:
+    """Return the bytes that are free on a volume, None when it cannot be looked at."""
+    with suppress(OSError):
+        volume = os.statvfs(path)
+        return volume.f_bavail * volume.f_frsize
+    return None
 
 
 def statuses(now: Sequence[Held], before: Before[Held, SlotStatus] | None, config: Config) -> list[SlotStatus]:
@@ -125,7 +136,7 @@ SLOTS = Feature(
         ),
         Rule(
             "SlotRunway",
-            (Over("retained_bytes", "slot_inactive_bytes"), Over("inactive_seconds", 1800)),
+            (Over("retained_bytes", "slot_inactive_bytes"), Over("inactive_seconds", "slot_inactive_s")),
             hold=300,
             message="{slot}: without a receiver for {inactive_seconds:duration}, it keeps {retained_bytes:bytes}",
         ),

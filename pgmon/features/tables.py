@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, label, row
+from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, kept, label, row
 from pgmon.rates import sticky
 from pgmon.rule import Is, Over, Rule
 
@@ -30,6 +30,10 @@ class Table:
     multixact_due: float | None = detail("Age in multixacts per multixact of multixact_freeze_max_age.")
     vacuumed_seconds: float | None = detail("Age of the last VACUUM, by whom ever.", "seconds")
     analyzed_seconds: float | None = detail("Age of the last ANALYZE, by whom ever.", "seconds")
+    holder: str | None = detail("Who holds the oldest xid after which VACUUM removes no row in this database.")
+    holder_pid: int | None = detail("Its process, if it is one.")
+    held_xid: int | None = detail("That xid.")
+    holder_seconds: float | None = detail("Age of its transaction; unknown for a slot and a standby.", "seconds")
 
     @property
     def due(self) -> Mapping[str, float]:
@@ -41,6 +45,12 @@ class Table:
     def most_due(self) -> float:
         """The greatest of them."""
         return max(self.due.values(), default=0.0)
+
+    @property
+    def kept_by(self) -> str:
+        """Who keeps the dead rows, where VACUUM came meanwhile; else ''."""
+        since, vacuumed = self.holder_seconds, self.vacuumed_seconds
+        return self.holder or "" if vacuumed is not None and (since is None or vacuumed < since) else ""
 
 
 @row
@@ -62,6 +72,20 @@ class Tuples:
     dead_ratio: float = gauge("pg_table_dead_ratio", "Share of dead rows in all rows of a table, 0 to 1.", "ratio")
     live: int = gauge("pg_table_live_tuples", "Estimated live rows of a table.")
     vacuumed_seconds: float | None = detail("Age of the last VACUUM, by whom ever.", "seconds")
+    kept_by: str = detail("Who keeps the dead rows of before that VACUUM, so that it removed none.")
+
+
+@row
+class HeldBack:
+    """The oldest xid that something holds in a database: VACUUM removes no row that died after it."""
+
+    seconds: float = gauge(
+        "pg_xmin_held_seconds", "For how long the oldest xid held in a database is seen to be the same.", "seconds"
+    )
+    tables_due: int = gauge("pg_autovacuum_tables_due", "Tables that autovacuum should visit for their dead rows.")
+    holder: str = detail("Who holds it.")
+    pid: int | None = detail("Process id of a session.")
+    xid: int | None = kept("The xid.")
 
 
 @row
@@ -80,6 +104,7 @@ class Due:
         "For how long a table is seen to be due without anybody vacuuming, or analyzing, it.",
         "seconds",
     )
+    kept_by: str = detail("Who keeps the dead rows of before the last VACUUM, so that it removed none.")
 
 
 @row
@@ -151,12 +176,22 @@ def tuples(now: Sequence[Table], before: Before[Table, Tuples] | None, config: C
         config.limits.top_relations,
         lambda t: 100 * ratio(t) > alerts.dead_tuples_pct and t.dead > alerts.dead_tuples_min,
     )
-    return [Tuples(t.relation, t.dead, 100 * ratio(t), ratio(t), t.live, t.vacuumed_seconds) for t in chosen]
+    return [Tuples(t.relation, t.dead, 100 * ratio(t), ratio(t), t.live, t.vacuumed_seconds, t.kept_by) for t in chosen]
 
 
 def ratio(t: Table) -> float:
     """Return the share of dead rows in all rows; of no rows none are dead."""
     return t.dead / (t.live + t.dead) if t.dead else 0.0
+
+
+def held_back(now: Sequence[Table], before: Before[Table, HeldBack] | None, config: Config) -> list[HeldBack]:
+    """Say who holds back a database's VACUUM, and for how long; without a table nothing is held back."""
+    if not now:
+        return []
+    t, due = now[0], sum((t.dead_due or 0) > 1 for t in now)
+    same = before is not None and before.rows and before.rows[0].xid == t.held_xid is not None
+    seconds = before.rows[0].seconds + before.elapsed if before and same else 0.0
+    return [HeldBack(seconds, due, t.holder or "", t.holder_pid, t.held_xid)]
 
 
 def due(now: Sequence[Table], before: Before[Table, Due] | None, config: Config) -> list[Due]:
@@ -166,7 +201,7 @@ def due(now: Sequence[Table], before: Before[Table, Due] | None, config: Config)
     chosen = sticky(now, lambda t: t.relation, (lambda t: t.most_due,), members, config.limits.top_relations)
     elapsed = before.elapsed if before else 0.0
     return [
-        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed))
+        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed), t.kept_by)
         for t in chosen
         for reason, factor in t.due.items()
     ]
@@ -215,19 +250,28 @@ DEAD = Rule(
     "DeadTuples",
     (Over("pct_dead", "dead_tuples_pct"), Over("dead", "dead_tuples_min")),
     600.0,
-    "{relation}: {pct_dead:.0f}% (~{dead} rows)",
+    "{relation}: {pct_dead:.0f}% (~{dead} rows){kept_by:, kept by }",
 )
 BEHIND = Rule(
     "DeadTuples",
-    (Is("reason", ("dead",)), Over("factor", 2)),
+    # A small table that is always being updated is far beyond its threshold whenever autovacuum comes, once a minute.
+    (Is("reason", ("dead",)), Over("factor", 2), Over("overdue_seconds", 0)),
     600.0,
-    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes",
+    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes{kept_by:, kept by }",
 )
 STARVED = Rule(
     "AutovacuumStarvation",
     (Over("factor", 1), Over("overdue_seconds", "autovacuum_starved_s")),
     0.0,
     "{relation}: due ({reason}, {factor:.1f} times its threshold) for {overdue_seconds:duration}, and nobody came",
+)
+
+HELD = Rule(
+    "XminHeld",
+    (Over("seconds", "xmin_held_s"), Over("tables_due", 0)),
+    300.0,
+    "{holder} holds xmin for {seconds:duration}: VACUUM can clean none of the {tables_due} tables that are due",
+    pids=("pid",),
 )
 
 RELATIONS = Feature("relations", Tier.STORAGE, Table, Candidate, candidates, scope=Scope.DATABASE, panel="storage")
@@ -243,6 +287,18 @@ TUPLES = Feature(
     of=RELATIONS,
     panel="autovacuum",
     rules=(DEAD,),
+)
+HELD_BACK = Feature(
+    "held_back",
+    Tier.STORAGE,
+    Table,
+    HeldBack,
+    held_back,
+    scope=Scope.DATABASE,
+    role=Role.PRIMARY,
+    of=RELATIONS,
+    panel="autovacuum",
+    rules=(HELD,),
 )
 DUE = Feature(
     "autovacuum_due",

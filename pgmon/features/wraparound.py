@@ -181,7 +181,7 @@ WRAPAROUND = Feature(
         ),
         Rule(
             "WraparoundDanger",
-            (Under("overdue_seconds_left", 7 * DAY, 1 * DAY),),
+            (Under("overdue_seconds_left", "wraparound_left_s", DAY),),
             hold=0,
             message="{db}: at this pace the server stops in {overdue_seconds_left:duration}, and autovacuum is behind",
         ),

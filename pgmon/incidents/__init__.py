@@ -16,6 +16,7 @@ INCIDENTS = (
     sessions.long_transaction,
     sessions.held_xmin,
     sessions.orphaned_prepared,
+    sessions.deadlocks,
     sessions.temp_spill,
     relations.dead_tuples,
     relations.stale_statistics,

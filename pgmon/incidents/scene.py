@@ -71,17 +71,19 @@ class Scene:
         _run(session, *statements)
         return session
 
-    def executes(self, *statements: str) -> None:
+    def executes(self, *statements: str) -> psycopg.Connection:
         """Open a session of the application in which the last of the statements does not end."""
         *first, last = statements
         session = self.stays(*first)
         session.pgconn.send_query(last.encode())
         session.pgconn.flush()
+        return session
 
-    def waits(self, *statements: str) -> None:
+    def waits(self, *statements: str) -> psycopg.Connection:
         """Open a session of the application in which the last of the statements waits for a lock."""
-        self.executes(*statements)
+        session = self.executes(*statements)
         self.until(f"(SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {self.pids[-1]})")
+        return session
 
     def until(self, condition: str) -> None:
         """Return when a condition, an SQL expression, is true. Raises TimeoutError."""

@@ -53,7 +53,7 @@ def long_transaction(scene: Scene) -> None:
 @incident("XminHeld", "IdleInTransaction", "LongTransaction", "DeadTuples")
 def held_xmin(scene: Scene) -> None:
     """A repeatable read transaction keeps its snapshot, so that VACUUM removes no row that was deleted since."""
-    scene.run(ACCOUNTS, "ALTER TABLE accounts SET (autovacuum_enabled = off)")
+    scene.run(ACCOUNTS)
     scene.stays("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM accounts")
     scene.run("DELETE FROM accounts")
     scene.run("VACUUM (TRUNCATE false) accounts")  # to truncate it would wait five seconds for the reader
@@ -65,6 +65,18 @@ def orphaned_prepared(scene: Scene) -> None:
     """A transaction was prepared, and nobody commits it or rolls it back. Needs max_prepared_transactions > 0."""
     scene.run(ACCOUNTS, "BEGIN", CHANGE.format(1), f"PREPARE TRANSACTION '{scene.name}'")
     scene.undo(f"ROLLBACK PREPARED '{scene.name}'")
+
+
+@incident("Deadlocks")
+def deadlocks(scene: Scene, pairs: int = 5) -> None:
+    """Pairs of transactions lock the same two things in opposite order, all at the same time."""
+    gate = scene.stays("SELECT pg_advisory_lock(0)")  # a lock that all wait for who have their first
+    lock = "SELECT pg_advisory_xact_lock({}); SELECT pg_advisory_xact_lock_shared(0); SELECT pg_advisory_xact_lock({})"
+    waiters = [scene.waits(lock.format(*order)) for n in range(1, pairs + 1) for order in ((n, -n), (-n, n))]
+    for session in (gate, *waiters):
+        session.close()  # its end reports its statistics
+    counted = "SELECT sum(pg_stat_get_db_deadlocks(oid)) FROM pg_database WHERE datname = current_database()"
+    scene.until(f"({counted}) >= {pairs}")
 
 
 @incident("TempSurge", "LongTransaction")

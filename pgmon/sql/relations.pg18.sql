@@ -90,7 +90,36 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
          (SELECT s.*
             FROM seen AS s
            ORDER BY greatest(s.dead_due, s.insert_due, s.analyze_due, s.freeze_due, s.multixact_due) DESC NULLS LAST, s.owner
-           LIMIT 2 * :top_relations))
+           LIMIT 2 * :top_relations)),
+     -- Who holds the oldest xid after which VACUUM removes no row here: sessions and prepared transactions of this
+     -- database, slots, standbys. A transaction that wrote holds its own, idle or not.
+     holder AS (
+         SELECT h.who, h.pid, h.xid, h.seconds
+           FROM (SELECT coalesce(nullif(a.application_name, ''), a.backend_type) || ' (pid ' || a.pid || ')' AS who,
+                        a.pid,
+                        CASE WHEN pg_catalog.age(a.backend_xid) >= coalesce(pg_catalog.age(a.backend_xmin), 0)
+                             THEN a.backend_xid
+                             ELSE a.backend_xmin
+                        END AS xid,
+                        extract(epoch FROM pg_catalog.now() - a.xact_start) AS seconds
+                   FROM pg_catalog.pg_stat_get_activity(NULL) AS a
+                  WHERE (a.backend_type = 'walsender'
+                         OR a.datid = (SELECT d.oid
+                                         FROM pg_catalog.pg_database AS d
+                                        WHERE d.datname = pg_catalog.current_database()))
+                    AND a.pid <> pg_catalog.pg_backend_pid()
+                    AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v)
+                  UNION ALL
+                 SELECT 'the prepared transaction ' || p.gid, NULL, p.transaction,
+                        extract(epoch FROM pg_catalog.now() - p.prepared)
+                   FROM pg_catalog.pg_prepared_xacts AS p
+                  WHERE p.database = pg_catalog.current_database()
+                  UNION ALL
+                 SELECT 'the slot ' || s.slot_name, NULL, s.xmin, NULL
+                   FROM pg_catalog.pg_replication_slots AS s) AS h
+          WHERE h.xid IS NOT NULL
+          ORDER BY pg_catalog.age(h.xid) DESC, h.who
+          LIMIT 1)
 SELECT n.nspname || '.' || c.relname AS relation,
        c.oid::bigint AS oid,
        s.bytes::bigint AS estimated_bytes,
@@ -107,9 +136,14 @@ SELECT n.nspname || '.' || c.relname AS relation,
                                                       pg_catalog.pg_stat_get_last_vacuum_time(c.reltoastrelid),
                                                       pg_catalog.pg_stat_get_last_autovacuum_time(c.reltoastrelid)))::float8 AS vacuumed_seconds,
        extract(epoch FROM pg_catalog.now() - greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                                                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)))::float8 AS analyzed_seconds
+                                                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)))::float8 AS analyzed_seconds,
+       h.who AS holder,
+       h.pid AS holder_pid,
+       h.xid::text::bigint AS held_xid,
+       h.seconds::float8 AS holder_seconds
   FROM foremost AS s
   JOIN pg_catalog.pg_class AS c ON c.oid = s.owner
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  LEFT JOIN holder AS h ON true
  ORDER BY relation, oid
  LIMIT 7 * :top_relations

@@ -4,7 +4,6 @@ SELECT /* pgmon:slots */
        s.slot_type AS slot_type,
        coalesce(s.database, '')::text AS db,
        s.active AS active,
-       extract(epoch FROM pg_catalog.now())::float8 AS now,
        pg_catalog.pg_wal_lsn_diff(h.lsn, s.restart_lsn)::bigint AS retained_bytes,
        s.safe_wal_size AS safe_bytes,
        s.wal_status AS status

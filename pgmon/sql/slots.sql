@@ -4,7 +4,6 @@ SELECT /* pgmon:slots */
        s.slot_type AS slot_type,
        coalesce(s.database, '')::text AS db,
        s.active AS active,
-       extract(epoch FROM pg_catalog.now())::float8 AS now,
        pg_catalog.pg_wal_lsn_diff(h.lsn, s.restart_lsn)::bigint AS retained_bytes,
        NULL::bigint AS safe_bytes,
        NULL::text AS status

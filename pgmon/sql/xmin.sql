@@ -8,7 +8,7 @@ SELECT /* pgmon:xmin */
        h.pid AS pid,
        h.seconds::float8 AS seconds
   FROM (SELECT CASE a.backend_type WHEN 'walsender' THEN 'standby' ELSE 'backend' END AS holder,
-               pg_catalog.age(a.backend_xmin) AS age,
+               greatest(pg_catalog.age(a.backend_xmin), pg_catalog.age(a.backend_xid)) AS age,
                CASE a.backend_type
                     WHEN 'walsender' THEN a.application_name
                     ELSE 'pid ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.backend_type) || ')'
@@ -16,7 +16,8 @@ SELECT /* pgmon:xmin */
                CASE WHEN a.backend_type <> 'walsender' THEN a.pid END AS pid,
                extract(epoch FROM pg_catalog.now() - a.xact_start) AS seconds
           FROM pg_catalog.pg_stat_get_activity(NULL) AS a
-         WHERE a.backend_xmin IS NOT NULL
+         -- a transaction that wrote holds back its own xid, idle and without a snapshot as it may be
+         WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
            AND a.pid <> pg_catalog.pg_backend_pid()
            -- VACUUM holds nobody back
            AND a.pid NOT IN (SELECT v.pid FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v)

@@ -13,12 +13,11 @@ from typing import Any
 from markupsafe import Markup
 
 from pgmon.alerts.alert import Alert
-from pgmon.alerts.engine import labels_of
 from pgmon.alerts.prometheus import promql
 from pgmon.alerts.runbook import runbook
 from pgmon.alerts.wording import worded
 from pgmon.errors import Kind
-from pgmon.feature import Feature
+from pgmon.feature import Feature, labels
 from pgmon.rule import Rule
 from pgmon.snapshot import Reading
 from pgmon.web import marks, states
@@ -185,7 +184,7 @@ def _judged(view: View, feature: Feature[Any, Any], rule: Rule) -> Iterator[Judg
         if states.of_reading(view, reading).name not in ("fresh", "partial"):
             continue
         for row in reading.rows:
-            key = rule.name, reading.db, labels_of(feature, row)
+            key = rule.name, reading.db, labels(row)
             if limits and all(getattr(row, c.field) in c.values for c in rule.chosen):
                 state = severity(rule, row, view.thresholds)
                 if not state or not view.agent.engine.overlooks(rule, key, row):

@@ -47,7 +47,7 @@ class View:
     @property
     def thresholds(self) -> Mapping[str, Any]:
         """What the rules compare with."""
-        return self.agent.config.alerts.model_dump()
+        return self.agent.config.alerts.thresholds
 
     def judge(self, feature: Feature[Any, Any]) -> Judge:
         """Return the rules in force for a feature, with what they compare with."""

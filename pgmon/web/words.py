@@ -61,6 +61,7 @@ TITLES: Mapping[str, str] = {
     "canary_explain": "A small plan",
     "privileges": "What the role may do",
     "tuples": "Dead rows",
+    "held_back": "Held back",
     "autovacuum_due": "What autovacuum is due to do",
     "wraparound": "Wraparound",
     "wraparound_limits": "Until which limit",

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import running
 import servers
-from browsing import AXE, QUIET, Site, Visitor, serving
+from browsing import AXE, QUIET, Site, Visitor
 from pgmon.incidents import relations, sessions
 from reading import landed
 from servers import Server
@@ -52,7 +52,7 @@ def site() -> Iterator[Site]:
             stack.enter_context(incident.on(dsn, dsn))
         agent = stack.enter_context(running.agent(server.dsn("monitor"), CLUSTER="<b>prod</b>", **limits))
         landed(agent)
-        yield Site(stack.enter_context(serving(agent)), agent, server)
+        yield Site(stack.enter_context(running.serving(agent)), agent, server)
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,17 @@ def test_a_snapshot_holds_back_what_died_since(crowd, agent):
     assert [holders[kind].age for kind in ("prepared", "slot", "standby")] == [0, 0, 0]
 
 
+def test_a_transaction_that_wrote_holds_back_what_died_since_though_it_idles_without_a_snapshot(crowd, agent):
+    pid = crowd.holds("SELECT txid_current()")
+    with crowd.server.connect() as other:
+        for _ in range(5):
+            other.execute("SELECT txid_current()")
+
+    [backend] = [h for h in now(agent, XMIN) if h.holder == "backend"]
+
+    assert (backend.who, backend.age >= 5) == (f"pid {pid} (crowd)", True)
+
+
 @pytest.mark.parametrize("major", [12, 18])
 def test_prepared_transactions_and_slots_hold_xmin_too(fresh_server, major):
     server = fresh_server(major, {"max_prepared_transactions": "2", "wal_level": "logical"})

@@ -20,6 +20,7 @@ import pytest
 
 import servers
 from pgmon import demo
+from pgmon.demo import postgres
 from pgmon.errors import StartError
 from pgmon.feature import Feature, Role, Tier, columns
 from pgmon.features import FEATURES
@@ -91,7 +92,7 @@ def calls(running: demo.Demo) -> int:
 @pytest.fixture
 def folder(monkeypatch):
     """Return the temporary folder of this test, where a server that does not run as root can work too."""
-    with tempfile.TemporaryDirectory(prefix="pgmon-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="pgmon-test-", dir=servers.memory()) as name:
         os.chmod(name, 0o755)
         monkeypatch.setenv("TMPDIR", name)
         monkeypatch.setattr(tempfile, "tempdir", None)
@@ -104,8 +105,10 @@ def running(request):
     if request.param == "oldest" and not servers.find(12):
         pytest.skip("PostgreSQL 12 is not installed: run tests/pg/install or set PGMON_TEST_PG12.")
     binaries = {"found": lambda: None, "package": package, "oldest": lambda: servers.find(12)}[request.param]()
-    with demo.server(binaries) as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", servers.memory())  # twice as fast
+        with demo.server(binaries) as started:
+            yield started
 
 
 @pytest.fixture
@@ -323,7 +326,8 @@ def test_nothing_runs_on_when_the_agent_is_killed_while_it_starts(child, folder,
 
 
 @pytest.mark.slow
-def test_a_frozen_backend_does_not_hold_up_the_end(folder):
+def test_a_frozen_backend_does_not_hold_up_the_end(folder, monkeypatch):
+    monkeypatch.setitem(postgres.PATIENCE, signal.SIGINT, 0.5)
     with demo.server() as running:
         there = pids(running)
         with psycopg.connect(running.superuser_dsn) as session:
@@ -415,7 +419,8 @@ SHOWN = [f for f in FEATURES if f.tier is not Tier.AGENT and f.role is not Role.
 
 def command(*options: str, major: int = servers.NEWEST) -> Process:
     """Return `pgmon demo`, which finds the server of a version on its PATH."""
-    return Process("", "demo", *options, environ={"PATH": f"{servers.find(major)}:{os.environ['PATH']}"})
+    place = {"TMPDIR": memory} if (memory := servers.memory()) else {}
+    return Process("", "demo", *options, environ={"PATH": f"{servers.find(major)}:{os.environ['PATH']}", **place})
 
 
 def missing(samples: Samples, major: int) -> set[str]:

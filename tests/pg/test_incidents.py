@@ -118,6 +118,15 @@ def test_an_orphaned_prepared_transaction_holds_locks_without_a_session(dsn, see
         assert seen("SELECT count(*) FROM pg_locks WHERE pid IS NULL AND mode = 'RowExclusiveLock'") == 1
 
 
+def test_deadlocks_are_counted_and_nobody_waits_any_more(dsn, seen):
+    counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'app'"
+    before = seen(counted)
+
+    with sessions.deadlocks.on(dsn):
+        assert seen(counted) == before + 5
+        assert seen(WAITING) == 0
+
+
 def test_a_temp_spill_has_files_on_disk_while_its_statement_runs(dsn, seen):
     with sessions.temp_spill.on(dsn) as scene:
         assert seen("SELECT sum(size) FROM pg_ls_tmpdir()") > MIB
@@ -225,6 +234,7 @@ def test_a_database_is_near_wraparound_and_lets_nobody_in(dsn, seen):
 
 SMALL = {
     "temp_spill": {"rows": 20_000},
+    "deadlocks": {"pairs": 1},
     "dead_tuples": {"rows": 1000},
     "stale_statistics": {"rows": 1000},
     "connection_burst": {"used": 0.2},

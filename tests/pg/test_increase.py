@@ -1,8 +1,10 @@
-"""What Prometheus makes of the Top-N: while members come and go, the sum of increase() is what was executed."""
+"""What Prometheus makes of counters: whatever becomes of a Top-N or a server, no increase() is too much."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +13,9 @@ import prometheus
 import reading
 import servers
 from fakes import ShiftedTime
+from pgmon.agent import Agent
 from pgmon.feature import Tier
+from proxy import Proxy
 from running import Samples
 
 READ, SCRAPED = 60, 15  # seconds, as by default
@@ -52,13 +56,14 @@ def recorded(server: servers.Server) -> tuple[list[Samples], int]:
     return exposed, calls
 
 
-def series(exposed: list[Samples]) -> Iterator[dict[str, str]]:
-    """Yield each series of the database app as promtool has it: a value for each scrape, _ where there is none."""
-    names = {labels for samples in exposed for labels in samples[METRIC] if dict(labels)["db"] == "app"}
+def series(exposed: list[Samples], metric: str = METRIC) -> Iterator[dict[str, str]]:
+    """Yield each series of a metric, of statements those in app, as promtool has it: a value for each scrape, or _."""
+    names = {labels for samples in exposed for labels in samples.get(metric, {})}
+    names = {labels for labels in names if metric != METRIC or dict(labels)["db"] == "app"}
     for labels in sorted(names):
-        values = [f"{samples[METRIC].get(labels, '_')}" for samples in exposed]
+        values = [f"{samples.get(metric, {}).get(labels, '_')}" for samples in exposed]
         scraped = " ".join(value for value in values for _ in range(READ // SCRAPED))
-        yield {"series": METRIC + "{" + ",".join(f'{k}="{v}"' for k, v in labels) + "}", "values": scraped}
+        yield {"series": metric + "{" + ",".join(f'{k}="{v}"' for k, v in labels) + "}", "values": scraped}
 
 
 @pytest.mark.fault("F36")
@@ -78,4 +83,86 @@ def test_the_increase_of_members_and_other_is_what_was_executed_while_members_ch
 
     assert len(shown) > SHOWN + 1  # the members did change
     code, said = prometheus.promtool("test", "rules", str(file))
+    assert code == 0, said
+
+
+# --- another server, and one that crashes -----------------------------------------------------------------------------
+
+
+def commit(server: servers.Server, times: int) -> None:
+    """Commit so many transactions in the database app, which are then counted, of an update each."""
+    counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'app'"
+    with server.connect() as admin:
+        before = admin.execute(counted).fetchone()[0]
+    with server.connect(dbname="app") as connection:
+        loop = f"FOR i IN 1..{times} LOOP UPDATE device SET name = name WHERE id = 1; COMMIT; END LOOP"
+        connection.execute(f"DO $$ BEGIN {loop}; END $$")
+    server.wait_for(counted.replace("xact_commit", f"xact_commit >= {before + times}"))
+
+
+def turns(agent: Agent, time: ShiftedTime, n: int = 2) -> list[Samples]:
+    """Return what is exposed after each of so many minutes."""
+    exposed = []
+    for _ in range(n):
+        reading.rest()
+        time.ahead += READ
+        reading.refreshed(agent, Tier.WORKLOAD)
+        exposed.append(reading.samples(agent))
+    return exposed
+
+
+def increases(exposed: list[Samples], file: Path, most: Mapping[str, float]) -> tuple[int, str]:
+    """Let promtool see that no increase() over all that was exposed is more than what was counted."""
+    seconds = READ * len(exposed) - SCRAPED
+    tests = [
+        {
+            "expr": f"sum(increase({metric}[{seconds}s])) <= bool {limit}",
+            "eval_time": f"{seconds}s",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for metric, limit in most.items()
+    ]
+    shown = [one for metric in most for one in series(exposed, metric)]
+    test = {"interval": f"{SCRAPED}s", "input_series": shown, "promql_expr_test": tests}
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+    return prometheus.promtool("test", "rules", str(file))
+
+
+# Of the updates twenty come while we look, or none; the rest is what pgmon itself and autovacuum count meanwhile.
+OURS = {"pg_tup_updated_total": 50, "pg_xact_commit_total": 500, METRIC: 400}
+
+
+@pytest.mark.parametrize("counted", [(1000, 20), (20, 1000)], ids=["fewer", "more"])
+@pytest.mark.parametrize("major", [12, servers.NEWEST])
+def test_what_another_server_behind_the_address_had_counted_is_no_increase(fresh_server, major, counted, tmp_path):
+    first, second = fresh_server(major), fresh_server(major)
+    for server, times in zip((first, second), counted, strict=True):
+        commit(server, times)
+    time = ShiftedTime()
+    with (
+        Proxy(first.host, first.port) as proxy,
+        reading.agent(first.dsn("monitor", port=proxy.port), time.clock()) as agent,
+    ):
+        exposed = turns(agent, time, 3)
+        proxy.target(second.host, second.port)
+        proxy.reset()
+        exposed += turns(agent, time, 3)
+
+    code, said = increases(exposed, tmp_path / "test.yaml", OURS)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("major", [12, servers.NEWEST])
+def test_a_crash_makes_no_increase(fresh_server, major, tmp_path):
+    server, time = fresh_server(major), ShiftedTime()
+    commit(server, 1000)
+    with reading.agent(server.dsn("monitor"), time.clock()) as agent:
+        exposed = turns(agent, time, 3)
+        with server.connect() as victim:
+            server.kill_backend(victim.info.backend_pid, signal.SIGKILL)
+        server.wait_for("SELECT true", timeout=30)
+        commit(server, 20)
+        exposed += turns(agent, time, 3)
+
+    code, said = increases(exposed, tmp_path / "test.yaml", OURS)
     assert code == 0, said

@@ -22,7 +22,8 @@ from pgmon.facts import Facts
 from pgmon.feature import Feature, Params, Tier
 from pgmon.features import FEATURES
 from pgmon.features.indexes import INDEXES
-from pgmon.features.tables import DUE, SIZES, TUPLES
+from pgmon.features.tables import DUE, HELD_BACK, SIZES, TUPLES
+from pgmon.incidents import sessions
 from pgmon.refresh import Refresher, Source
 from pgmon.snapshot import Snapshot
 from servers import Server
@@ -529,3 +530,41 @@ def test_a_database_that_is_dropped_is_gone_and_no_error(server, tier, feature):
     assert snapshot.errors == 0
     assert snapshot.readings[feature, "doomed"].failure is Kind.GONE
     assert snapshot.readings[feature, "app"].failure is None
+
+
+# --- who keeps dead rows ----------------------------------------------------------------------------------------------
+
+
+def kept_by(agent: Agent, relation: str) -> str:
+    """Return who keeps the dead rows of a table of the database app."""
+    return next(r.kept_by for r in reading.rows(agent, TUPLES, "app") if r.relation == relation)
+
+
+def test_dead_rows_that_vacuum_may_not_remove_name_the_session_whose_snapshot_keeps_them(server):
+    with storage(server, "app") as (agent, time), sessions.held_xmin.on(server.dsn(dbname="app")) as scene:
+        read(agent, time)
+        read(agent, time)
+        [held] = reading.rows(agent, HELD_BACK, "app")
+        keeper = kept_by(agent, f"{scene.name}.accounts")
+
+    assert keeper == held.holder == f"{scene.name} (pid {scene.pids[0]})"
+    assert (held.pid, held.tables_due, 590 < held.seconds < 610) == (scene.pids[0], 1, True)
+
+
+def test_a_session_that_wrote_keeps_dead_rows_without_a_snapshot(server):
+    with server.connect() as elsewhere, storage(server, "app") as (agent, time):
+        elsewhere.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        elsewhere.execute("SELECT 1")  # in another database it keeps nothing here
+        with sessions.idle_in_transaction.on(server.dsn(dbname="app")) as scene:
+            read(agent, time)
+            [held] = reading.rows(agent, HELD_BACK, "app")
+
+    assert held.pid == scene.pids[0]
+
+
+def test_a_prepared_transaction_keeps_dead_rows(server):
+    with storage(server, "app") as (agent, time), sessions.orphaned_prepared.on(server.dsn(dbname="app")) as scene:
+        read(agent, time)
+        [held] = reading.rows(agent, HELD_BACK, "app")
+
+    assert (held.holder, held.pid) == (f"the prepared transaction {scene.name}", None)

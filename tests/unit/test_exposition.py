@@ -52,6 +52,16 @@ def test_a_reading_of_a_database_carries_its_name():
     assert 'db="app"' in text(page(tables("public.t"), db="app"))
 
 
+def test_another_server_counts_from_when_it_was_first_seen():
+    first = {("old",): Table("old", 1, 5, "", "")}
+    rows = [Table("old", 1, 7, "", ""), Table("new", 1, 7, "", "")]
+    made = text(Page({TABLES: [Reading(TABLES, "", rows=rows, taken=0.0, first=first)]}, CADENCE, ("prod", "home")))
+
+    assert 'pg_scans_total{cluster="prod",db="home",relation="old"} 2.0' in made
+    assert 'pg_scans_total{cluster="prod",db="home",relation="new"} 7.0' in made
+    assert 'pg_bytes{cluster="prod",db="home",relation="old"} 1.0' in made
+
+
 @pytest.mark.fault("F31")
 def test_what_is_not_known_has_no_sample():
     made = text(page([Table("t", None, 2, "", "")]))

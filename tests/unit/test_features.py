@@ -415,14 +415,14 @@ def test_there_are_fewer_standbys_than_expected():
 
 
 def test_a_slot_without_a_receiver_is_counted_from_when_it_is_seen():
-    readings = [[replace(held(60.0 * n, None), active=active)] for n, active in enumerate([True, False, False, False])]
+    readings = [[replace(held(None), active=active)] for active in (True, False, False, False)]
 
     assert lived(slots.slots, readings)[0].inactive_seconds == 120.0
 
 
 def test_the_headroom_of_a_slot_without_a_limit_is_that_of_its_volume():
     config = Config.model_validate({"wal_volume_bytes": 7000})
-    readings = [[replace(held(60.0 * n, None), retained_bytes=1000 + 100 * n)] for n in range(11)]
+    readings = [[replace(held(None), retained_bytes=1000 + 100 * n)] for n in range(11)]
 
     assert lived(slots.slots, readings, config)[0].runway_seconds == 3000.0
     assert lived(slots.slots, readings)[0].runway_seconds is None
@@ -520,20 +520,26 @@ def test_lost_standbys_leave_a_zero():
     assert {r.state: r.replicas for r in replicas.by_state([], None, CONFIG)}["streaming"] == 0
 
 
-def held(now: float, safe: int | None) -> Held:
-    return Held("s", "physical", "", True, now, 10, safe, "reserved")
+def held(safe: int | None) -> Held:
+    return Held("s", "physical", "", True, 10, safe, "reserved")
 
 
 def test_a_slot_has_a_runway_once_its_slope_is_known_for_ten_minutes():
-    rows = slots.slots([held(0.0, 6000)], None, CONFIG)
-    for minute in range(1, 11):
-        rows = slots.slots([held(60.0 * minute, 6000 - 100 * minute)], Before([], rows, 60.0), CONFIG)
+    readings = [[held(6000 - 100 * minute)] for minute in range(11)]
 
-    assert rows[0].runway_seconds == 3000.0
+    assert lived(slots.slots, readings[:10])[0].runway_seconds is None
+    assert lived(slots.slots, readings)[0].runway_seconds == 3000.0
+
+
+def test_the_headroom_on_a_mounted_volume_is_what_is_free_there(tmp_path):
+    free, nothing = (Config.model_validate({"wal_volume_path": str(tmp_path / p)}) for p in ("", "gone"))
+
+    assert slots.headroom(held(None), free) > 0
+    assert slots.headroom(held(None), nothing) is None
 
 
 def test_a_slot_without_headroom_has_no_runway():
-    assert slots.slots([held(0.0, None)], None, CONFIG)[0].runway_seconds is None
+    assert slots.slots([held(None)], None, CONFIG)[0].runway_seconds is None
 
 
 # wraparound
@@ -672,7 +678,7 @@ def test_the_next_turn_begins_behind_the_last_sequence_read():
 
 
 def table(name: str, dead: int = 0, live: int = 1000, **more: object) -> tables.Table:
-    made = tables.Table(name, 1, 0, 0.0, live, dead, 0.0, None, 0.0, 0.0, 0.0, None, None)
+    made = tables.Table(name, 1, 0, 0.0, live, dead, 0.0, None, 0.0, 0.0, 0.0, None, None, None, None, None, None)
     return replace(made, **more)
 
 
@@ -684,6 +690,40 @@ def test_tables_that_violate_the_rule_come_first():
     rows = tables.tuples([table("big", 10**6, 10**8), table("due", dead_due=9.0), table("bad", 200_000)], None, CONFIG)
 
     assert [r.relation for r in rows] == ["bad", "big"]
+
+
+@pytest.mark.parametrize(
+    ("vacuumed", "held", "kept_by"), [(60.0, 90.0, "r1"), (60.0, None, "r1"), (60.0, 30.0, ""), (None, 90.0, "")]
+)
+def test_who_keeps_dead_rows_is_known_when_vacuum_came_meanwhile(vacuumed, held, kept_by):
+    assert table("t", vacuumed_seconds=vacuumed, holder="r1", holder_seconds=held).kept_by == kept_by
+
+
+def held_for(*xids: int | None) -> float:
+    """Return for how long an xid is held, read every ten minutes."""
+    rows: list[tables.HeldBack] = []
+    for n, xid in enumerate(xids):
+        rows = tables.held_back([table("t", holder="r1", held_xid=xid)], Before([], rows, 600.0) if n else None, CONFIG)
+    return rows[0].seconds
+
+
+def test_an_xid_is_held_for_as_long_as_it_is_the_same():
+    assert [held_for(7), held_for(7, 7, 7), held_for(7, 7, 8), held_for(7, None, 7), held_for(None, None)] == [
+        0,
+        1200,
+        0,
+        0,
+        0,
+    ]
+
+
+def test_a_table_that_is_vacuumed_again_and_again_is_not_behind():
+    busy = table("t", dead_due=9.0, vacuumed_seconds=30.0)
+    rows = lived(tables.due, [[busy]] * 3, elapsed=600.0)
+    behind = next(r for r in rows if r.reason == "dead")
+
+    assert not tables.BEHIND.holds(behind, "warning", CONFIG.alerts.thresholds)
+    assert tables.BEHIND.holds(replace(behind, overdue_seconds=600.0), "warning", CONFIG.alerts.thresholds)
 
 
 def test_only_reasons_that_autovacuum_looks_at_are_listed():

@@ -11,7 +11,7 @@ import pytest
 from fakes import FACTS, FakeDoor, FakeTime
 from pgmon.config import Config, Limits
 from pgmon.errors import Kind, QueryError
-from pgmon.feature import Before, Feature, Role, Scope, Tier, feature, gauge, row
+from pgmon.feature import Before, Feature, Role, Scope, Tier, counter, feature, gauge, label, row
 from pgmon.refresh import LEAST_SHARE, RECONNECT, RETRY, Refresher
 from pgmon.snapshot import Cadence, Snapshot
 
@@ -381,3 +381,53 @@ def test_what_is_missing_leaves_the_loop_successful():
     bench = Bench([plain("f")], failing(Kind.MISSING))
 
     assert bench.fly().success
+
+
+# --- another server ---------------------------------------------------------------------------------------------------
+
+
+@row
+class Counted:
+    """Something that is counted."""
+
+    name: str = label("Its name.")
+    n: int = counter("pg_counted_total", "How often.")
+
+
+class Counting(Bench):
+    """A refresher of one feature that counts, on servers that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__([feature("counted", Tier.HOT_PATH, Counted)], lambda name: list(self.rows))
+
+    def first(self, *rows: Counted, **changed: object) -> object:
+        """Fly once more over a server that has changed, and return what was seen first of it."""
+        self.rows = rows
+        self.door.seen = replace(self.door.seen, **changed)
+        self.time.now += 15
+        self.fly()
+        return self.reading("counted").first
+
+
+def test_of_another_server_each_row_is_remembered_as_first_seen():
+    bench = Counting()
+
+    assert bench.first(Counted("a", 100)) is None
+    assert bench.first(Counted("a", 900), system_identifier="8") == {("a",): Counted("a", 900)}
+    assert bench.first(Counted("a", 905), Counted("b", 50)) == {("a",): Counted("a", 900), ("b",): Counted("b", 50)}
+    assert bench.first(Counted("b", 51)) == {("a",): Counted("a", 900), ("b",): Counted("b", 50)}
+
+
+@pytest.mark.parametrize("changed", [{"start_time": 5.0}, {"timeline": 9}, {"in_recovery": True}])
+def test_a_server_that_restarts_or_is_promoted_is_the_same(changed):
+    bench = Counting()
+
+    bench.first(Counted("a", 100))
+    assert bench.first(Counted("a", 101), **changed) is None
+
+
+def test_a_standby_that_answers_in_its_primarys_place_is_another():
+    bench = Counting()
+
+    bench.first(Counted("a", 100))
+    assert bench.first(Counted("a", 7), timeline=9, start_time=5.0) == {("a",): Counted("a", 7)}

@@ -187,6 +187,15 @@ def test_a_rule_can_only_choose_by_labels():
         feature("dead", Tier.STORAGE, Dead, rules=(Rule("X", (Is("rows", ("1",)), Over("rows", 1)), 0, ""),))
 
 
+def test_every_number_of_alerts_is_a_threshold_or_makes_one():
+    thresholds = Config().alerts.thresholds
+    compared = {limit for _, rule in RULES for c in rule.compared for limit in (c.warn, c.crit)}
+    made = {"group_interval", "unused_index_days", "wraparound_days_left"}
+
+    assert {name for name, value in thresholds.items() if type(value) in (int, float)} - compared == made
+    assert thresholds["wraparound_left_s"] == 7 * 86400
+
+
 def test_names_of_no_alert_are_found():
     alerts = {"disabled": ("DeadRows", "DeadRow"), "overrides": {"Nothing": {}}, "ignore": ({"alert": "Never"},)}
 
