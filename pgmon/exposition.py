@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -28,6 +32,8 @@ FORMATS: dict[str, Callable[[Collector], bytes]] = {
     "openmetrics": generate_openmetrics,
 }
 LABEL_LENGTH = 128
+MOMENT = 0.1  # seconds: who asks so soon after another gets the same answer, unless a snapshot came between
+GZIP_LEVEL, GZIP_FORMAT = 4, 31  # 9 takes four times as long for one percent; the window with gzip's header
 
 
 def sanitised(value: object) -> str:
@@ -59,6 +65,17 @@ class Families:
         self.alerting = bool(feature.rules)
         self.made = {name: self._family(column, cadence) for name, column in self._columns.items() if column.metric}
         self._seen: dict[tuple[str, ...], tuple[object, ...]] = {}
+        self._bytes: dict[str, bytes] = {}
+
+    def collect(self) -> list[Metric]:
+        """Return the families."""
+        return list(self.made.values())
+
+    def encoded(self, fmt: str) -> bytes:
+        """Return them in a format, without the end mark; the same bytes at every call."""
+        if fmt not in self._bytes:
+            self._bytes[fmt] = FORMATS[fmt](self).removesuffix(EOF_LINE)
+        return self._bytes[fmt]
 
     def _family(self, column: Column, cadence: Cadence | None) -> Metric:
         every = f" Read every {cadence.ttl:g} s." if cadence else ""
@@ -108,8 +125,11 @@ class Families:
             family.add_metric(labels, number)
 
 
+Content = list[tuple[str, Sequence[Any]]]  # of a feature: the rows of each database
+
+
 class Page(Collector):
-    """The families of one snapshot, of which at most `room` samples."""
+    """The families of one snapshot, of which at most `room` samples; what is as it was `before` is not made again."""
 
     def __init__(
         self,
@@ -117,17 +137,21 @@ class Page(Collector):
         cadence: Cadence | None,
         names: tuple[str, str],
         room: float = math.inf,
+        before: Page | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
-        found = []
+        self._made: dict[Feature[Any, Any], tuple[Content, Families]] = {}
+        whole = before._made if before and not before.dropped.total() else {}
         for feature, its in readings.items():
-            families = Families(feature, cadence, names[0], self.dropped)
-            for reading in its:
-                families.add(reading.rows, reading.db or names[1])
-            found.append(families)
-        self._cap(found, room)
-        self._families = [family for families in found for family in families.made.values()]
-        self._bytes: dict[str, bytes] = {}
+            content = [(reading.db or names[1], reading.rows) for reading in its]
+            known, families = whole.get(feature, (None, None))
+            if families is None or known != content:
+                families = Families(feature, cadence, names[0], self.dropped)
+                for db, rows in content:
+                    families.add(rows, db)
+            self._made[feature] = content, families
+        self._cap([families for _, families in self._made.values()], room)
+        self.size = sum(len(family.samples) for family in self.collect())
 
     def _cap(self, found: Sequence[Families], room: float) -> None:
         """Cut the longest families to one length that fits; what carries an alert stays whole."""
@@ -141,20 +165,13 @@ class Page(Collector):
             self.dropped["cap"] += max(len(family.samples) - longest, 0)
             del family.samples[longest:]
 
-    @property
-    def size(self) -> int:
-        """How many samples it has."""
-        return sum(len(family.samples) for family in self._families)
-
     def collect(self) -> list[Metric]:
         """Return the families."""
-        return self._families
+        return [family for _, families in self._made.values() for family in families.collect()]
 
     def encoded(self, fmt: str) -> bytes:
         """Return this page in a format, without the end mark; the same bytes at every call."""
-        if fmt not in self._bytes:
-            self._bytes[fmt] = FORMATS[fmt](self).removesuffix(EOF_LINE)
-        return self._bytes[fmt]
+        return b"".join(families.encoded(fmt) for _, families in self._made.values())
 
 
 class TierCollector(Collector):
@@ -196,7 +213,7 @@ class TierCollector(Collector):
         alive = [r for r in (snapshot.readings.values() if snapshot else ()) if r.alive(now, stale)]
         by_feature = {f: [r for r in alive if r.feature is f] for f in self._features}
         until = min((r.taken + stale for r in alive if r.taken is not None), default=math.inf)
-        return until, Page(by_feature, self._cadence, self._names(), self._room(self))
+        return until, Page(by_feature, self._cadence, self._names(), self._room(self), self._made[2])
 
     @property
     def size(self) -> int:
@@ -208,11 +225,32 @@ class TierCollector(Collector):
         return self.page().collect()
 
 
+@dataclass(slots=True)
+class Answer:
+    """What /metrics said in a format: `head` is of the tiers, the same until one of their pages is another."""
+
+    pages: Sequence[Page]
+    head: bytes
+    packed: bytes  # the head with gzip, as far as `packer` has given it away
+    packer: Any  # which has seen the head
+    made: float = -math.inf
+    whole: bytes = b""
+    whole_packed: bytes = b""
+
+    def end(self, tail: bytes, now: float) -> None:
+        """Put what is made anew each time behind the head."""
+        packer = self.packer.copy()
+        self.whole, self.made = self.head + tail, now
+        self.whole_packed = self.packed + packer.compress(tail) + packer.flush()
+
+
 class Exposition:
     """All of /metrics."""
 
-    def __init__(self, series: int) -> None:
-        self._series = series
+    def __init__(self, series: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._series, self._now = series, monotonic
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] = {}
         self.registry = CollectorRegistry(auto_describe=True)
         self._process = CollectorRegistry()
         self._tiers: list[TierCollector] = []
@@ -259,6 +297,26 @@ class Exposition:
         """Return everything, or the families of some names, in a format."""
         if names:
             return FORMATS[fmt](self.registry.restricted_registry(names))
-        pages = [tier.page().encoded(fmt) for tier in self._tiers]
-        pages.append(FORMATS[fmt](self._process).removesuffix(EOF_LINE))
-        return b"".join(pages) + (EOF_LINE if fmt == "openmetrics" else b"")
+        return b"".join(tier.page().encoded(fmt) for tier in self._tiers) + self._process_encoded(fmt)
+
+    def _begun(self, fmt: str, pages: Sequence[Page]) -> Answer:
+        """Return an answer of which the tiers' part is there."""
+        head = b"".join(page.encoded(fmt) for page in pages)
+        packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+        return Answer(pages, head, packer.compress(head), packer)
+
+    def _process_encoded(self, fmt: str) -> bytes:
+        """Return what the process says of itself, and with it the end mark."""
+        return FORMATS[fmt](self._process)
+
+    def answer(self, fmt: str, packed: bool) -> bytes:
+        """Return everything in a format, with gzip if `packed`, as it is now or was a moment ago."""
+        with self._lock:  # who comes meanwhile wants the same
+            *tiers, agent = self._tiers
+            pages = [tier.page() for tier in tiers]
+            answer = self._answers.get(fmt)
+            if answer is None or answer.pages != pages:
+                answer = self._answers[fmt] = self._begun(fmt, pages)
+            if (now := self._now()) - answer.made > MOMENT:
+                answer.end(agent.page().encoded(fmt) + self._process_encoded(fmt), now)
+            return answer.whole_packed if packed else answer.whole

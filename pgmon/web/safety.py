@@ -82,7 +82,6 @@ def _refused(words: str, code: int, **headers: str) -> Response:
 
 
 def _with_headers(answer: Response) -> Response:
-    for name, value in HEADERS.items():
-        answer.headers.setdefault(name, value)
+    answer.headers.extend(HEADERS)  # no view sets one of them
     answer.headers.setdefault("Cache-Control", "no-store")
     return answer
