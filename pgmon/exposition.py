@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -275,9 +276,9 @@ class Exposition:
         return max(self._series - sum(tier.size for tier in self._tiers if tier is not asking), 0)
 
     @property
-    def names(self) -> frozenset[str]:
+    def names(self) -> Collection[str]:
         """The names of all metrics, as `?name[]=` knows them."""
-        return frozenset(self._owners)
+        return self._owners.keys()
 
     def owners(self, names: Iterable[str]) -> Iterator[Tier]:
         """Yield the tiers that metrics belong to."""
@@ -309,8 +310,11 @@ class Exposition:
         """Return what the process says of itself, and with it the end mark."""
         return FORMATS[fmt](self._process)
 
-    def answer(self, fmt: str, packed: bool) -> bytes:
-        """Return everything in a format, with gzip if `packed`, as it is now or was a moment ago."""
+    def answer(self, fmt: str, packed: bool, names: Sequence[str] = ()) -> bytes:
+        """Return everything as it is now or was a moment ago, or the families of some names; with gzip if `packed`."""
+        if names:
+            body = self.encoded(fmt, names)
+            return gzip.compress(body, GZIP_LEVEL, mtime=0) if packed else body
         with self._lock:  # who comes meanwhile wants the same
             *tiers, agent = self._tiers
             pages = [tier.page() for tier in tiers]

@@ -65,17 +65,14 @@ def metrics() -> Response:
     """Answer a scrape: the whole page, or the families named by `name[]`, which read only their tiers."""
     agent: Agent = current_app.extensions["pgmon"]
     names = request.args.getlist("name[]")
-    known = agent.exposition.names
-    if unknown := [name for name in names if name not in known]:
-        near = get_close_matches(unknown[0], known, 1)
+    if unknown := [name for name in names if name not in agent.exposition.names]:
+        near = get_close_matches(unknown[0], agent.exposition.names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return Response(f"there is no metric of that name{hint}\n", 400, mimetype="text/plain")
     tiers = [tier for tier in agent.exposition.owners(names) if tier is not Tier.AGENT] if names else list(agent.caches)
     agent.settle(patience(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds")), tiers)
     fmt, content_type = negotiated(request.headers.get("Accept", ""))
     headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding", "Content-Type": content_type}
-    if names:
-        return Response(agent.exposition.encoded(fmt, names), headers=headers)
     if packed := request.accept_encodings["gzip"] > 0:
         headers["Content-Encoding"] = "gzip"
-    return Response(agent.exposition.answer(fmt, packed), headers=headers)
+    return Response(agent.exposition.answer(fmt, packed, names), headers=headers)
