@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from pgmon.config import Http
+from pgmon.config import Auth, Http
 from pgmon.web.auth import Logins
 
 HEADERS = {
@@ -58,6 +58,11 @@ def own_names(http: Http) -> list[str]:
     linked = urlsplit(http.external_url).hostname or ""
     names = ["localhost", here, here.partition(".")[0], linked, *http.allowed_hosts]
     return [name.lower() for name in names if name]
+
+
+def is_public(auth: Auth) -> bool:
+    """Tell whether everybody may scrape."""
+    return not auth.metrics or not (auth.basic_auth_users or auth.bearer_tokens_file)
 
 
 def protect(app: Flask, http: Http) -> None:

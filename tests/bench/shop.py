@@ -10,7 +10,7 @@ from bench.many_tables import CATALOGUE, SCHEMAS, SETTINGS, TABLES
 from servers import Server, prepare
 
 STATEMENTS, SESSIONS, IN_TRANSACTION = 5000, 200, 10
-ROOMY = SETTINGS | {"max_connections": "400", "pg_stat_statements.max": "10000"}
+ROOMY = SETTINGS | {"max_connections": "400", "pg_stat_statements.max": "10000", "max_wal_size": "256MB"}
 OTHER = "exporter"  # the role of postgres_exporter, that of pgmon is monitor
 LEAST = 1000  # tables that one session makes at once
 
