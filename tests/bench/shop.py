@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from bench.many_tables import CATALOGUE, SCHEMAS, SETTINGS, TABLES
 from servers import Server, prepare
@@ -12,6 +14,7 @@ from servers import Server, prepare
 STATEMENTS, SESSIONS, IN_TRANSACTION = 5000, 200, 10
 ROOMY = SETTINGS | {"max_connections": "400", "pg_stat_statements.max": "10000", "max_wal_size": "256MB"}
 OTHER = "exporter"  # the role of postgres_exporter, that of pgmon is monitor
+ROOM = 10e9  # bytes of memory for the largest shop and who reads it; with less it is built on disk
 LEAST = 1000  # tables that one session makes at once
 
 # Each combination of operators is another statement to pg_stat_statements; the comment makes it as long as usual.
@@ -21,7 +24,7 @@ STATEMENT = "SELECT a {} FROM shop_1.t1 WHERE id = 1 /* {} */"
 @contextmanager
 def shop(major: int) -> Iterator[Server]:
     """A server with sessions and statements, and without tables so far."""
-    with Server(major, ROOMY) as server, ExitStack() as sessions:
+    with Server(major, ROOMY, within()) as server, ExitStack() as sessions:
         prepare(server)
         with server.connect(dbname="app") as admin:
             admin.execute(f"CREATE ROLE {OTHER} LOGIN IN ROLE pg_monitor")
@@ -35,6 +38,12 @@ def shop(major: int) -> Iterator[Server]:
             session = sessions.enter_context(server.connect(dbname="app", application_name=f"shop {n % 20}"))
             session.execute("BEGIN" if n < IN_TRANSACTION else "SELECT 1")
         yield server
+
+
+def within() -> str | None:
+    """Return where the data should be; None stands for the usual folder, which is in memory."""
+    available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    return None if int(available.split()[1]) * 1024 > ROOM else tempfile.gettempdir()
 
 
 def grow(server: Server, there: int, wanted: int) -> None:
