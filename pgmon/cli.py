@@ -83,7 +83,7 @@ def _usable(loaded: Loaded) -> Config:
 
 def serve(config: Config, path: Path | None = None) -> int | None:
     """Serve until a signal or the guard ends it; return the exit code, None to start anew (SIGHUP)."""
-    _one_heap()
+    one_heap()
     agent = Agent(config)
     server = _listening(agent)
     signals: list[int] = []
@@ -98,7 +98,7 @@ def serve(config: Config, path: Path | None = None) -> int | None:
     return None if signals[-1:] == [signal.SIGHUP] else agent.exit_code or 0
 
 
-def _one_heap() -> None:
+def one_heap() -> None:
     """Let all threads share a heap: of its own each would keep what it once needed, together 10 MB."""
     with suppress(AttributeError, OSError):  # only glibc has that
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
