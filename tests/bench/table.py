@@ -1,4 +1,4 @@
-"""The table of tests/bench/side_by_side.py, ratios first."""
+"""The table of tests/bench/side_by_side.py, ratios first; what is beyond its goal is bold."""
 
 from __future__ import annotations
 
@@ -6,74 +6,80 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 BEGIN, END = "<!-- side_by_side.py: begin -->", "<!-- side_by_side.py: end -->"
+SIZES = (100, 1_000, 10_000, 100_000)
+MS, MB, KB = 1e-3, 1e6, 1e3
 
 Case = Mapping[str, float]
-Cell = Callable[[Case], str]
-Goal = Callable[[int], float | None]
+Numbers = Callable[[Case], list[float | None]]  # of which the first has the goal
+Goals = tuple[float | None, ...]  # one for each size, or one for all
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """Return a number with as many digits as mean something.
 
-    >>> number(0.00312), number(1.234), number(56.78), number(123456.0)
-    ('0.0031', '1.2', '57', '123,456')
+    >>> number(0.00312), number(1.234), number(56.78), number(123456.0), number(4), number(None)
+    ('0.0031', '1.2', '57', '123,456', '4', '–')
     """
-    if value and abs(value) < 1:
-        return f"{value:.2g}"
-    return f"{value:,.1f}" if abs(value) < 10 else f"{value:,.0f}"
+    if value is None:
+        return "–"
+    if value == int(value) or abs(value) >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}"
 
 
-def ratio(above: str, below: str) -> Cell:
-    """Return a cell of one number over another."""
-    return lambda case: number(case[above] / case[below])
+def of(*keys: str, unit: float = 1) -> Numbers:
+    """Return what gives some numbers of a case in a unit."""
+    return lambda case: [case[key] / unit if key in case else None for key in keys]
 
 
-def of(*keys: str, unit: float = 1) -> Cell:
-    """Return a cell of some numbers in a unit."""
-    return lambda case: " / ".join(number(case[key] / unit) for key in keys)
+def both(key: str, unit: float = 1) -> Numbers:
+    """Return what gives a number of pgmon and that of postgres_exporter."""
+    return of(f"pgmon_{key}", f"exporter_{key}", unit=unit)
 
 
-def both(key: str, unit: float = 1) -> Cell:
-    """Return a cell of a number of pgmon and that of postgres_exporter."""
-    return lambda case: " / ".join(
-        number(case[f"{name}_{key}"] / unit) if f"{name}_{key}" in case else "–" for name in ("pgmon", "exporter")
-    )
+def ratio(above: str, below: str) -> Numbers:
+    """Return what gives one number over another."""
+    return lambda case: [case[above] / case[below] if case.get(below) and above in case else None]
 
 
-MS, MB, KB = 1e-3, 1e6, 1e3
-ROWS: list[tuple[str, str, Cell]] = [
-    ("**ratios**", "", lambda case: ""),
-    ("CPU of its backends, to postgres_exporter's", "1, –, 0.04, 0.01", ratio("pgmon_cpu", "exporter_cpu")),
-    ("execution time, to postgres_exporter's", "", ratio("pgmon_executed", "exporter_executed")),
+def title(case: Case) -> list[float | None]:
+    """Give no numbers."""
+    return []
+
+
+ROWS: list[tuple[str, Goals, Numbers]] = [
+    ("**ratios**", (), title),
+    ("CPU of its backends, to postgres_exporter's", (1, None, 0.04, 0.01), ratio("pgmon_cpu", "exporter_cpu")),
+    ("execution time, to postgres_exporter's", (), ratio("pgmon_executed", "exporter_executed")),
     (
         "warm scrape p50, to waitress with the same bytes: plain",
-        "2",
+        (2,),
         ratio("pgmon_alone_plain_p50", "canned_alone_plain_p50"),
     ),
-    ("… gzip", "2", ratio("pgmon_alone_gzip_p50", "canned_alone_gzip_p50")),
-    ("p99 of 50 clients, to the same: plain", "1.5", ratio("pgmon_crowd_plain_p99", "canned_crowd_plain_p99")),
-    ("… gzip", "1.5", ratio("pgmon_crowd_gzip_p99", "canned_crowd_gzip_p99")),
-    ("warm scrape p50, to postgres_exporter's", "", ratio("pgmon_alone_gzip_p50", "exporter_alone_gzip_p50")),
-    ("samples, to postgres_exporter's", "", ratio("pgmon_samples", "exporter_samples")),
-    ("**pgmon / postgres_exporter**", "", lambda case: ""),
-    ("CPU of the backends, s in an hour", "3, –, 6, 18", both("cpu")),
-    ("execution time, s in an hour", "", both("executed")),
-    ("CPU of the agent, s in an hour", "", both("own_cpu")),
-    ("RSS, MB", "80, –, 90, 100", both("rss", MB)),
-    ("sessions, one scraper", "", both("sessions")),
-    ("sessions, 50 clients", "", both("crowd_sessions")),
-    ("samples", "10,000", both("samples")),
-    ("kB, plain", "", both("bytes", KB)),
-    ("kB, gzip", "", both("gzip", KB)),
-    ("start to a scrape that says the server is up, s", "1.5, 1.5, 1.5, 2", both("up")),
-    ("scrape p50, gzip, ms", "", both("alone_gzip_p50", MS)),
-    ("scrape p99, gzip, ms", "", both("alone_gzip_p99", MS)),
-    ("50 clients p50, gzip, ms", "", both("crowd_gzip_p50", MS)),
-    ("50 clients p99, gzip, ms", "", both("crowd_gzip_p99", MS)),
-    ("**pgmon alone**", "", lambda case: ""),
-    ("start to a scrape with all of hot path and workload, s", "", of("pgmon_good")),
-    ("warm scrape p50, p99, plain, ms", "", of("pgmon_alone_plain_p50", "pgmon_alone_plain_p99", unit=MS)),
-    ("scrape that finds work to do p50, p99, gzip, ms", "", of("pgmon_cold_p50", "pgmon_cold_p99", unit=MS)),
+    ("… gzip", (2,), ratio("pgmon_alone_gzip_p50", "canned_alone_gzip_p50")),
+    ("p99 of 50 clients, to the same: plain", (1.5,), ratio("pgmon_crowd_plain_p99", "canned_crowd_plain_p99")),
+    ("… gzip", (1.5,), ratio("pgmon_crowd_gzip_p99", "canned_crowd_gzip_p99")),
+    ("warm scrape p50, to postgres_exporter's", (), ratio("pgmon_alone_gzip_p50", "exporter_alone_gzip_p50")),
+    ("samples, to postgres_exporter's", (), ratio("pgmon_samples", "exporter_samples")),
+    ("**pgmon / postgres_exporter**", (), title),
+    ("CPU of the backends, s in an hour", (3, None, 6, 18), both("cpu")),
+    ("execution time, s in an hour", (), both("executed")),
+    ("CPU of the agent, s in an hour", (), both("own_cpu")),
+    ("RSS, MB", (80, None, 90, 100), both("rss", MB)),
+    ("sessions, one scraper", (), both("sessions")),
+    ("sessions, 50 clients", (), both("crowd_sessions")),
+    ("samples", (10_000,), both("samples")),
+    ("kB, plain", (), both("bytes", KB)),
+    ("kB, gzip", (), both("gzip", KB)),
+    ("start to a scrape that says the server is up, s", (1.5, 1.5, 1.5, 2), both("up")),
+    ("scrape p50, gzip, ms", (), both("alone_gzip_p50", MS)),
+    ("scrape p99, gzip, ms", (), both("alone_gzip_p99", MS)),
+    ("50 clients p50, gzip, ms", (), both("crowd_gzip_p50", MS)),
+    ("50 clients p99, gzip, ms", (), both("crowd_gzip_p99", MS)),
+    ("**pgmon alone**", (), title),
+    ("start to a scrape with all of hot path and workload, s", (), of("pgmon_good")),
+    ("warm scrape p50, p99, plain, ms", (), of("pgmon_alone_plain_p50", "pgmon_alone_plain_p99", unit=MS)),
+    ("scrape that finds work to do p50, p99, gzip, ms", (), of("pgmon_cold_p50", "pgmon_cold_p99", unit=MS)),
 ]
 
 
@@ -83,17 +89,22 @@ def lines(cases: Mapping[str, Case]) -> Iterator[str]:
     heads = ["{}: {:,} tables".format(*map(int, key.split("/"))) for key in keys]
     yield "| | goal | " + " | ".join(heads) + " |"
     yield "|---|---|" + "---|" * len(keys)
-    for name, goal, cell in ROWS:
-        yield f"| {name} | {goal} | " + " | ".join(_told(cell, cases[key]) for key in keys) + " |"
+    for name, goals, numbers in ROWS:
+        cells = [_cell(numbers(cases[key]), _goal(goals, int(key.partition("/")[2]))) for key in keys]
+        yield f"| {name} | {', '.join(map(number, goals))} | " + " | ".join(cells) + " |"
     if "application" in cases:
         yield from ["", *_application(cases["application"])]
 
 
-def _told(cell: Cell, case: Case) -> str:
-    try:
-        return cell(case)
-    except (KeyError, ZeroDivisionError):
-        return "–"
+def _goal(goals: Goals, size: int) -> float | None:
+    if len(goals) < len(SIZES):
+        return goals[0] if goals else None
+    return goals[SIZES.index(size)] if size in SIZES else None
+
+
+def _cell(numbers: list[float | None], goal: float | None) -> str:
+    told = " / ".join(map(number, numbers))
+    return f"**{told}**" if numbers and numbers[0] and goal and numbers[0] > goal else told
 
 
 def _application(case: Case) -> Iterator[str]:
