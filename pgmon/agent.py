@@ -68,7 +68,7 @@ class Agent:
         self.incarnations = Incarnations(self.clock.monotonic)
         self.caches = {tier: self._cache(tier) for tier in TIERS}
         self.patience = Patience(max(1, config.http.threads // 2), self.clock.monotonic)
-        self.exposition = Exposition(config.limits.series)
+        self.exposition = Exposition(config.limits.series, self.clock.monotonic)
         self.engine = Engine(features, config, lambda: self.door.home, self.clock)
         self.notifier = Notifier(config, self.place, self.clock)
         self.own = Own(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
 import signal
 import sys
 import time
-import urllib.request
 from contextlib import nullcontext, suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import click
 import structlog
 import yaml
 
-from pgmon import __version__, check, demo, logs, sqlfiles
+from pgmon import __version__, check, logs, sqlfiles
 from pgmon.agent import Agent
 from pgmon.alerts.catalogue import unknown_names
 from pgmon.alerts.prometheus import prometheus_rules
@@ -33,6 +32,8 @@ from pgmon.notify.notification import Channel, DeliveryError, Notification, Plac
 from pgmon.web import create_app
 from pgmon.web.auth import own_token
 from pgmon.web.listener import listen
+
+M_ARENA_MAX = -8  # of mallopt(3)
 
 log = structlog.get_logger("pgmon")
 
@@ -84,6 +85,7 @@ def _usable(loaded: Loaded) -> Config:
 
 def serve(config: Config, path: Path | None = None) -> int | None:
     """Serve until a signal or the guard ends it; return the exit code, None to start anew (SIGHUP)."""
+    one_heap()
     agent = Agent(config)
     server = listen(create_app(agent), config.http)  # before the first byte to the database
     signals: list[int] = []
@@ -96,6 +98,12 @@ def serve(config: Config, path: Path | None = None) -> int | None:
     agent.close()
     log.info("stopped")
     return None if signals[-1:] == [signal.SIGHUP] else agent.exit_code or 0
+
+
+def one_heap() -> None:
+    """Let all threads share a heap: of its own each would keep what it once needed, together 10 MB."""
+    with suppress(AttributeError, OSError):  # only glibc has that
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _end(ctx: click.Context, exit_code: int | None) -> None:
@@ -134,6 +142,9 @@ def _reloadable(path: Path | None) -> bool:
 
 def _ask_health(config: Config, path: str) -> int:
     """Return 0 when the agent of this machine answers 200, else 1."""
+    import urllib.request
+    from http.client import HTTPException
+
     host, port = config.http.address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     url = f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
@@ -192,6 +203,8 @@ def _connected_facts(path: Path | None) -> Facts:
 @click.pass_context
 def run_demo(ctx: click.Context, incidents: bool) -> None:
     """Start a PostgreSQL of its own with a small live load, and watch it until Ctrl-C."""
+    from pgmon import demo
+
     # A file says itself how often is read; variables of the demo would come on top of it.
     intervals = demo.INTERVALS if ctx.obj is None else {}
     with demo.server() as started, demo.troubled(started) if incidents else nullcontext():

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import threading
+import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -28,6 +33,8 @@ FORMATS: dict[str, Callable[[Collector], bytes]] = {
     "openmetrics": generate_openmetrics,
 }
 LABEL_LENGTH = 128
+MOMENT = 0.1  # seconds: who asks so soon after another gets the same answer, unless a snapshot came between
+GZIP_LEVEL, GZIP_FORMAT = 4, 31  # 9 takes four times as long for one percent; the window with gzip's header
 
 
 def sanitised(value: object) -> str:
@@ -68,6 +75,17 @@ class Families:
         self.alerting = bool(feature.rules)
         self.made = {name: self._family(column, cadence) for name, column in self._columns.items() if column.metric}
         self._seen: dict[tuple[str, ...], tuple[object, ...]] = {}
+        self._bytes: dict[str, bytes] = {}
+
+    def collect(self) -> list[Metric]:
+        """Return the families."""
+        return list(self.made.values())
+
+    def encoded(self, fmt: str) -> bytes:
+        """Return them in a format, without the end mark; the same bytes at every call."""
+        if fmt not in self._bytes:
+            self._bytes[fmt] = FORMATS[fmt](self).removesuffix(EOF_LINE)
+        return self._bytes[fmt]
 
     def _family(self, column: Column, cadence: Cadence | None) -> Metric:
         every = f" Read every {cadence.ttl:g} s." if cadence else ""
@@ -79,7 +97,7 @@ class Families:
         """Return what every metric carries: its own are the agent's, which has no database."""
         return [cluster] if column.metric.startswith("pgmon_") or "db" in self._labels else [cluster, db]
 
-    def add(self, rows: Iterable[object], db: str, first: Mapping[tuple[str, ...], object] | None = None) -> None:
+    def add(self, rows: Iterable[object], db: str, first: First = None) -> None:
         """Add the samples of a reading, counters as they grew since `first`; one bad value costs one sample."""
         for row in rows if self.made else ():  # rows without metrics are no duplicates of each other
             values = self._unique(row, db)
@@ -119,8 +137,12 @@ class Families:
             family.add_metric(labels, number)
 
 
+First = Mapping[tuple[str, ...], Any] | None  # by labels: the rows from which counters count
+Content = list[tuple[str, Sequence[Any], First]]  # of a feature: of each database its rows, and the first ones
+
+
 class Page(Collector):
-    """The families of one snapshot, of which at most `room` samples."""
+    """The families of one snapshot, of which at most `room` samples; what is as it was `before` is not made again."""
 
     def __init__(
         self,
@@ -128,17 +150,21 @@ class Page(Collector):
         cadence: Cadence | None,
         names: tuple[str, str],
         room: float = math.inf,
+        before: Page | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
-        found = []
+        self._made: dict[Feature[Any, Any], tuple[Content, Families]] = {}
+        whole = before._made if before and not before.dropped.total() else {}
         for feature, its in readings.items():
-            families = Families(feature, cadence, names[0], self.dropped)
-            for reading in its:
-                families.add(reading.rows, reading.db or names[1], reading.first)
-            found.append(families)
-        self._cap(found, room)
-        self._families = [family for families in found for family in families.made.values()]
-        self._bytes: dict[str, bytes] = {}
+            content = [(reading.db or names[1], reading.rows, reading.first) for reading in its]
+            known, families = whole.get(feature, (None, None))
+            if families is None or known != content:
+                families = Families(feature, cadence, names[0], self.dropped)
+                for db, rows, first in content:
+                    families.add(rows, db, first)
+            self._made[feature] = content, families
+        self._cap([families for _, families in self._made.values()], room)
+        self.size = sum(len(family.samples) for family in self.collect())
 
     def _cap(self, found: Sequence[Families], room: float) -> None:
         """Cut the longest families to one length that fits; what carries an alert stays whole."""
@@ -152,20 +178,13 @@ class Page(Collector):
             self.dropped["cap"] += max(len(family.samples) - longest, 0)
             del family.samples[longest:]
 
-    @property
-    def size(self) -> int:
-        """How many samples it has."""
-        return sum(len(family.samples) for family in self._families)
-
     def collect(self) -> list[Metric]:
         """Return the families."""
-        return self._families
+        return [family for _, families in self._made.values() for family in families.collect()]
 
     def encoded(self, fmt: str) -> bytes:
         """Return this page in a format, without the end mark; the same bytes at every call."""
-        if fmt not in self._bytes:
-            self._bytes[fmt] = FORMATS[fmt](self).removesuffix(EOF_LINE)
-        return self._bytes[fmt]
+        return b"".join(families.encoded(fmt) for _, families in self._made.values())
 
 
 class TierCollector(Collector):
@@ -207,7 +226,7 @@ class TierCollector(Collector):
         alive = [r for r in (snapshot.readings.values() if snapshot else ()) if r.alive(now, stale)]
         by_feature = {f: [r for r in alive if r.feature is f] for f in self._features}
         until = min((r.taken + stale for r in alive if r.taken is not None), default=math.inf)
-        return until, Page(by_feature, self._cadence, self._names(), self._room(self))
+        return until, Page(by_feature, self._cadence, self._names(), self._room(self), self._made[2])
 
     @property
     def size(self) -> int:
@@ -219,11 +238,32 @@ class TierCollector(Collector):
         return self.page().collect()
 
 
+@dataclass(slots=True)
+class Answer:
+    """What /metrics said in a format: `head` is of the tiers, the same until one of their pages is another."""
+
+    pages: Sequence[Page]
+    head: bytes
+    packed: bytes  # the head with gzip, as far as `packer` has given it away
+    packer: Any  # which has seen the head
+    made: float = -math.inf
+    whole: bytes = b""
+    whole_packed: bytes = b""
+
+    def end(self, tail: bytes, now: float) -> None:
+        """Put what is made anew each time behind the head."""
+        packer = self.packer.copy()
+        self.whole, self.made = self.head + tail, now
+        self.whole_packed = self.packed + packer.compress(tail) + packer.flush()
+
+
 class Exposition:
     """All of /metrics."""
 
-    def __init__(self, series: int) -> None:
-        self._series = series
+    def __init__(self, series: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._series, self._now = series, monotonic
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] = {}
         self.registry = CollectorRegistry(auto_describe=True)
         self._process = CollectorRegistry()
         self._tiers: list[TierCollector] = []
@@ -248,9 +288,9 @@ class Exposition:
         return max(self._series - sum(tier.size for tier in self._tiers if tier is not asking), 0)
 
     @property
-    def names(self) -> frozenset[str]:
+    def names(self) -> Collection[str]:
         """The names of all metrics, as `?name[]=` knows them."""
-        return frozenset(self._owners)
+        return self._owners.keys()
 
     def owners(self, names: Iterable[str]) -> Iterator[Tier]:
         """Yield the tiers that metrics belong to."""
@@ -270,6 +310,29 @@ class Exposition:
         """Return everything, or the families of some names, in a format."""
         if names:
             return FORMATS[fmt](self.registry.restricted_registry(names))
-        pages = [tier.page().encoded(fmt) for tier in self._tiers]
-        pages.append(FORMATS[fmt](self._process).removesuffix(EOF_LINE))
-        return b"".join(pages) + (EOF_LINE if fmt == "openmetrics" else b"")
+        return b"".join(tier.page().encoded(fmt) for tier in self._tiers) + self._process_encoded(fmt)
+
+    def _begun(self, fmt: str, pages: Sequence[Page]) -> Answer:
+        """Return an answer of which the tiers' part is there."""
+        head = b"".join(page.encoded(fmt) for page in pages)
+        packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+        return Answer(pages, head, packer.compress(head), packer)
+
+    def _process_encoded(self, fmt: str) -> bytes:
+        """Return what the process says of itself, and with it the end mark."""
+        return FORMATS[fmt](self._process)
+
+    def answer(self, fmt: str, packed: bool, names: Sequence[str] = ()) -> bytes:
+        """Return everything as it is now or was a moment ago, or the families of some names; with gzip if `packed`."""
+        if names:
+            body = self.encoded(fmt, names)
+            return gzip.compress(body, GZIP_LEVEL, mtime=0) if packed else body
+        with self._lock:  # who comes meanwhile wants the same
+            *tiers, agent = self._tiers
+            pages = [tier.page() for tier in tiers]
+            answer = self._answers.get(fmt)
+            if answer is None or answer.pages != pages:
+                answer = self._answers[fmt] = self._begun(fmt, pages)
+            if (now := self._now()) - answer.made > MOMENT:
+                answer.end(agent.page().encoded(fmt) + self._process_encoded(fmt), now)
+            return answer.whole_packed if packed else answer.whole

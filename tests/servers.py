@@ -162,8 +162,8 @@ class Server(PostgreSQLExecutor):
     MIN_SUPPORTED_VERSION = parse("12")
     INITDB = "--auth=trust --encoding=UTF8 --no-sync"
 
-    def __init__(self, major: int, settings: dict[str, str] | None = None) -> None:
-        """Set up a server of `major`, not yet started; `settings` go on top of SETTINGS.
+    def __init__(self, major: int, settings: dict[str, str] | None = None, within: str | None = None) -> None:
+        """Set up a server of `major`, not yet started; `settings` go on top of SETTINGS, data into `within`.
 
         Raises LookupError when that version is not installed.
         """
@@ -174,7 +174,7 @@ class Server(PostgreSQLExecutor):
             raise LookupError(f"PostgreSQL {major} is not installed: run tests/pg/install or set PGMON_TEST_PG{major}")
         self.major = major
         self.settings = SETTINGS | (settings or {})
-        self.folder = Path(tempfile.mkdtemp(prefix=f"pgmon-pg{major}-", dir=memory()))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"pgmon-pg{major}-", dir=within or memory()))
         self._stopped_pids: set[int] = set()
         super().__init__(
             executable=self._wrapper(bindir / "pg_ctl"),

@@ -6,48 +6,38 @@ import math
 import time
 from collections.abc import Callable, Collection
 
-from pydantic import SecretStr
-
 from pgmon.alerts.alert import Alert
 from pgmon.alerts.maintenance import is_maintenance
 from pgmon.clock import Clock
 from pgmon.config import Config, Notifiers
 from pgmon.notify.dispatch import Dispatcher
-from pgmon.notify.email import Email
-from pgmon.notify.http import Post
-from pgmon.notify.notification import Channel, DeliveryError, Notification, Place
+from pgmon.notify.notification import Channel, Notification, Place
 from pgmon.notify.sender import Sender
-from pgmon.notify.slack import Slack
-from pgmon.notify.webhook import Webhook
 
 HEARTBEAT = 60.0
 FLUSH = 2.0  # seconds at the end for what waits
 
 
-class Heartbeat:
-    """Calls a URL, whatever it is given: a dead man's switch."""
-
-    name = "heartbeat"
-
-    def __init__(self, url: str, block_private: bool) -> None:
-        self._call = Post(url, block_private)
-
-    def deliver(self, notification: Notification) -> str:
-        """Call it. Raises DeliveryError; the next minute is another try."""
-        try:
-            return self._call(None)
-        except DeliveryError as exc:
-            raise DeliveryError(str(exc), again=False) from None
-
-
 def channels(config: Notifiers) -> list[Channel]:
-    """Return the channels that are configured."""
-    kinds: list[tuple[type[Slack] | type[Email] | type[Webhook], SecretStr]] = [
-        (Slack, config.slack_webhook),
-        (Email, config.email_smtp),
-        (Webhook, config.webhook),
-    ]
-    return [kind(url.get_secret_value(), config.block_private) for kind, url in kinds if url.get_secret_value()]
+    """Return the channels that are configured; where none is, nothing that they need is loaded."""
+    urls = [url.get_secret_value() for url in (config.slack_webhook, config.email_smtp, config.webhook)]
+    if not any(urls):
+        return []
+    from pgmon.notify.email import Email
+    from pgmon.notify.slack import Slack
+    from pgmon.notify.webhook import Webhook
+
+    kinds: tuple[type[Slack] | type[Email] | type[Webhook], ...] = (Slack, Email, Webhook)
+    return [kind(url, config.block_private) for kind, url in zip(kinds, urls, strict=True) if url]
+
+
+def heart(config: Notifiers, monotonic: Callable[[], float]) -> Sender | None:
+    """Return what calls the heartbeat's URL, None where there is none."""
+    if not (url := config.heartbeat_url.get_secret_value()):
+        return None
+    from pgmon.notify.heartbeat import Heartbeat
+
+    return Sender(Heartbeat(url, config.block_private), monotonic)
 
 
 class Notifier:
@@ -57,9 +47,7 @@ class Notifier:
         self._windows, self._clock = config.alerts.maintenance, clock
         self._dispatcher = Dispatcher(config.alerts, config.http.external_url, place, clock)
         self._channels = [Sender(channel, clock.monotonic) for channel in channels(config.notifiers)]
-        url = config.notifiers.heartbeat_url.get_secret_value()
-        beat = Heartbeat(url, config.notifiers.block_private)
-        self._heart = Sender(beat, clock.monotonic) if url else None
+        self._heart = heart(config.notifiers, clock.monotonic)
         self._alive = Notification("heartbeat", [], [], place())
         self._beaten = -math.inf
 

@@ -30,4 +30,6 @@ def create_app(agent: Agent) -> Flask:
     app.register_error_handler(HTTPException, pages.fault)
     for blueprint in (metrics.blueprint, health.blueprint, assets.blueprint, api.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
+    if safety.is_public(agent.config.http.auth):
+        app.wsgi_app = metrics.shortened(agent, app.wsgi_app, [*safety.HEADERS.items()])  # type: ignore[method-assign,assignment]
     return app

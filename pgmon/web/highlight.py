@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup, escape
-from pygments.lexers import PostgresLexer
 from pygments.token import STANDARD_TYPES, Token
 
 STYLED = (Token.Comment, Token.Keyword, Token.String, Token.Name.Variable, Token.Name.Builtin)
@@ -27,6 +26,8 @@ def sql(text: str) -> Markup:
     """
     if len(text) > LONGEST:
         return escape(text)
+    from pygments.lexers import PostgresLexer  # a megabyte, for who looks at pages
+
     tokens = ((_kind(token), value) for token, value in PostgresLexer(stripnl=False, ensurenl=False).get_tokens(text))
     runs = ((kind, "".join(value for _, value in run)) for kind, run in groupby(tokens, key=lambda t: t[0]))
     return Markup().join(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from pgmon.config import Config, Http
+from pgmon.config import Auth, Config, Http
 from pgmon.web.auth import Logins
 
 HEADERS = {
@@ -62,6 +62,11 @@ def own_names(http: Http) -> list[str]:
     return [name.lower() for name in names if name]
 
 
+def is_public(auth: Auth) -> bool:
+    """Tell whether everybody may scrape."""
+    return not auth.metrics or not (auth.basic_auth_users or auth.bearer_tokens_file)
+
+
 def protect(app: Flask, config: Config) -> None:
     """Refuse foreign hosts and who has not logged in; put the headers on every answer."""
     http = config.http
@@ -86,7 +91,6 @@ def _refused(words: str, code: int, **headers: str) -> Response:
 
 
 def _with_headers(answer: Response) -> Response:
-    for name, value in HEADERS.items():
-        answer.headers.setdefault(name, value)
+    answer.headers.extend(HEADERS)  # no view sets one of them
     answer.headers.setdefault("Cache-Control", "no-store")
     return answer

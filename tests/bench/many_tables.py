@@ -51,7 +51,7 @@ BEGIN
         IF n % 1000 = 100 THEN
             EXECUTE format('CREATE TABLE %s_all (id bigint, a int, at date, note text, PRIMARY KEY (id, at))
                             PARTITION BY RANGE (at)', name);
-            FOR day IN 0..99 LOOP
+            FOR day IN 0..least(99, greatest(9, {last} - n)) LOOP
                 EXECUTE format('CREATE TABLE %1$s_%2$s PARTITION OF %1$s_all FOR VALUES FROM (%3$L) TO (%4$L)',
                                name, day, date '2026-01-01' + day, date '2026-01-02' + day);
                 EXECUTE format('INSERT INTO %s_%s VALUES (1, 2, %L, repeat(''x'', 50))',

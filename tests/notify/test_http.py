@@ -7,7 +7,7 @@ import time
 import pytest
 from pytest_httpserver import HTTPServer
 
-from pgmon.notify import Heartbeat
+from pgmon.notify.heartbeat import Heartbeat
 from pgmon.notify.notification import DeliveryError
 from pgmon.notify.slack import Slack
 from pgmon.notify.webhook import Webhook, payload

@@ -92,6 +92,13 @@ def test_metrics_are_packed_for_who_can_unpack(client):
 
 
 @newest
+def test_a_plain_scrape_has_the_headers_of_every_answer(client):
+    plain, named = (client.get("/metrics", query_string=names) for names in ("", {"name[]": "pg_max_connections"}))
+
+    assert sorted(plain.headers.keys()) == sorted(named.headers.keys())
+
+
+@newest
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br", ""])
 def test_metrics_are_plain_for_who_cannot_unpack(client, accepted):
     answer = client.get("/metrics", headers={"Accept-Encoding": accepted})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections import Counter
 from dataclasses import replace
@@ -255,3 +256,91 @@ def test_a_name_selects_its_family_alone():
 
 def test_the_process_is_on_the_page():
     assert b"process_resident_memory_bytes" in Exposition(10).encoded("text")
+
+
+def answering(*names: str) -> tuple[Exposition, Latest, FakeTime]:
+    """Return what answers scrapes of a tier of tables and the agent's own, of one row."""
+    time = FakeTime()
+    exposition, latest = Exposition(10_000, time), Latest(snapshot(time.now, tables(*names)))
+    collector(latest, time, exposition)
+    own = Latest(Snapshot(time.now, time.now, readings={("own", ""): Reading(OWN, "", rows=[Own(1)], taken=time.now)}))
+    exposition.add(TierCollector(Tier.AGENT, own, [OWN], None, lambda: ("prod", "home"), time, exposition.room))
+    return exposition, own, time
+
+
+@row
+class Own:
+    """The agent."""
+
+    age: int = gauge("pgmon_age_seconds", "An age.", "seconds")
+
+
+OWN = feature("own", Tier.AGENT, Own)
+
+
+def grown(own: Latest, age: int) -> None:
+    reading = own.snapshot.readings["own", ""]
+    own.snapshot = replace(own.snapshot, readings={("own", ""): replace(reading, rows=[Own(age)])})
+
+
+def test_what_is_packed_is_what_is_said_without_gzip():
+    exposition, _, _ = answering("t")
+
+    assert gzip.decompress(exposition.answer("openmetrics", True)) == exposition.answer("openmetrics", False)
+
+
+def test_an_answer_is_that_of_a_page_made_at_once():
+    exposition, _, _ = answering("t")
+
+    assert list(parsed(exposition.answer("text", False).decode())) == list(parsed(exposition.encoded("text").decode()))
+
+
+def test_who_asks_within_a_moment_gets_the_same_answer():
+    exposition, own, time = answering("t")
+    before = exposition.answer("text", False)
+    grown(own, 2)
+    time.now += 0.05
+
+    assert exposition.answer("text", False) == before
+
+
+def test_a_moment_later_the_agent_is_as_it_is_then():
+    exposition, own, time = answering("t")
+    exposition.answer("text", True)
+    grown(own, 2)
+    time.now += 0.2
+
+    assert b'pgmon_age_seconds{cluster="prod"} 2.0' in gzip.decompress(exposition.answer("text", True))
+
+
+def test_a_new_snapshot_is_answered_with_at_once():
+    exposition, _, time = answering("t")
+    exposition.answer("text", True)
+    exposition._tiers[0]._source.snapshot = snapshot(time.now, tables("another"))
+
+    assert b'relation="another"' in gzip.decompress(exposition.answer("text", True))
+
+
+def test_what_is_as_it_was_is_not_made_again():
+    before = page(tables("t"))
+    readings = {TABLES: [Reading(TABLES, "", rows=tables("t"), taken=9.0)]}
+
+    again = Page(readings, CADENCE, ("prod", "home"), before=before)
+
+    assert again.collect()[0] is before.collect()[0]
+
+
+@pytest.mark.parametrize(("rows", "db"), [(tables("u"), ""), (tables("t", "u"), ""), (tables("t"), "app")])
+def test_what_is_another_is_made_anew(rows, db):
+    readings = {TABLES: [Reading(TABLES, db, rows=rows, taken=9.0)]}
+
+    again = Page(readings, CADENCE, ("prod", "home"), before=page(tables("t")))
+
+    assert text(again) == text(page(rows, db=db))
+
+
+def test_what_was_cut_is_made_anew_when_there_is_room():
+    rows = tables(*"abcdef")
+    readings = {TABLES: [Reading(TABLES, "", rows=rows, taken=9.0)]}
+
+    assert Page(readings, CADENCE, ("prod", "home"), before=page(rows, room=3)).size == page(rows).size
