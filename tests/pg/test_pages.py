@@ -272,6 +272,7 @@ def test_what_may_not_be_read_is_unknown_and_not_passed(client):
     check = next(li for li in tree.iter(f"{XHTML}li") if li.get("id") == "check-SequenceExhaustion")
 
     assert "unknown" in check.get("class")
+    assert check.find(f".//{SVG}rect").get("fill") == "url(#hatch)"
     assert "cannot be read: 1 denied" in notes(tree)["sequences"]
     assert "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor;" in map(text_of, check.iter(f"{XHTML}code"))
 
