@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import process_time
 
 import html5lib
@@ -234,7 +235,9 @@ def test_what_was_read_long_ago_is_stale_and_says_since_when(server):
         agent.settle = lambda *_: None  # nobody comes to read
         said = notes(parsed(app.test_client().get("/activity")))
 
-    assert said["locks"].startswith("StaleRead 45\u00a0s ago, due every 15\u00a0s.")
+    assert re.match(
+        "StaleRead (4[5-9]|5.)\u00a0s ago, due every 15\u00a0s[.]", said["locks"]
+    )  # or later, where much runs
 
 
 def test_without_pg_monitor_a_page_says_what_to_grant(fresh_server):
