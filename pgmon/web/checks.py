@@ -159,7 +159,8 @@ def _check(view: View, name: str, rules: Sequence[tuple[Feature[Any, Any], Rule]
     failing = sorted((j for j in judged if j.state), key=lambda j: (j.state != "crit", -j.nearness))
     known = [states.of_reading(view, r) for r in readings if r.failure not in NOT_HERE]
     bad = next((s for s in known if s.name not in ("fresh", "empty")), None)
-    worst = failing[0] if failing else max(judged, key=lambda j: j.nearness, default=None)
+    valued = [j for j in judged if not bad or j.value is not None]  # what could not be read is not at 0
+    worst = failing[0] if failing else max(valued, key=lambda j: j.nearness, default=None)
     told = [
         Told(each, promql(f, rule, each, view.thresholds), rule.hold) for f, rule in rules for each in rule.severities
     ]

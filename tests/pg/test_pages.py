@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import process_time
 
 import html5lib
@@ -236,7 +237,9 @@ def test_what_was_read_long_ago_is_stale_and_says_since_when(server):
         agent.settle = lambda *_: None  # nobody comes to read
         said = notes(parsed(app.test_client().get("/activity")))
 
-    assert said["locks"].startswith("StaleRead 45\u00a0s ago, due every 15\u00a0s.")
+    assert re.match(
+        "StaleRead (4[5-9]|5.)\u00a0s ago, due every 15\u00a0s[.]", said["locks"]
+    )  # or later, where much runs
 
 
 def test_without_pg_monitor_a_page_says_what_to_grant(fresh_server):
@@ -274,6 +277,7 @@ def test_what_may_not_be_read_is_unknown_and_not_passed(client):
     check = next(li for li in tree.iter(f"{XHTML}li") if li.get("id") == "check-SequenceExhaustion")
 
     assert "unknown" in check.get("class")
+    assert check.find(f".//{SVG}rect").get("fill") == "url(#hatch)"
     assert "cannot be read: 1 denied" in notes(tree)["sequences"]
     assert "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor;" in map(text_of, check.iter(f"{XHTML}code"))
 
