@@ -1,7 +1,7 @@
 """What pgmon costs and is worth beside postgres_exporter on the same servers: one table for docs/performance.md.
 
     PYTHONPATH=.:tests python tests/bench/side_by_side.py [--majors 16 14] [--tables 100 1000 10000 100000]
-        [--rounds 12] [--results FILE] [--write docs/performance.md] [--quick]
+        [--rounds 10] [--results FILE] [--write docs/performance.md] [--quick]
 
 One server per version grows from size to size; each agent runs against it in turn. Every case is written as soon as it
 is measured: to the results (JSON, which a later run adds to) and to the table between the markers. postgres_exporter is
@@ -46,8 +46,8 @@ SOON = {
     "SAMPLE_INTERVALS_HOURLY": "15s",
     "BUDGETS_HOURLY": "15s",
 }  # much sooner than usual, for memory to be what it is after many refreshes
-COLD = 28  # scrapes, one a second, each of which finds something due
-PATIENCE = 30.0  # seconds for the scrapes of postgres_exporter; at least two are made
+COLD = 22  # scrapes, one a second, each of which finds something due
+PATIENCE = 15.0  # seconds for the scrapes of postgres_exporter; at least two are made
 EXECUTED = "SELECT coalesce(sum({}), 0) / 1000 FROM pg_stat_statements WHERE userid = '{}'::regrole{}"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'"
 
@@ -289,7 +289,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--majors", type=int, nargs="+", default=[16, 14])
     parser.add_argument("--tables", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
-    parser.add_argument("--rounds", type=int, default=12, help="of pgbench without an agent and with each; 0: none")
+    parser.add_argument("--rounds", type=int, default=10, help="of pgbench without an agent and with each; 0: none")
     parser.add_argument("--results", type=Path, default=Path(memory() or "/tmp") / "pgmon-bench.json")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the table between the markers")
     parser.add_argument("--quick", action="store_true", help="100 tables on one version, held to the limits")
