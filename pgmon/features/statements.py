@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from pgmon.config import Config
@@ -98,7 +99,8 @@ class Health:
     dealloc: int | None = counter("pg_stmt_dealloc_total", "Times that the least used entries were evicted (14+).")
 
 
-SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid", "left"))
+SUMS = tuple(f.name for f in fields(Statement) if f.name not in ("db", "queryid", "left"))  # in the order of fields
+counted_of = attrgetter(*SUMS)
 
 
 def key(c: Counters | Statement) -> Key:
@@ -115,9 +117,9 @@ def summed(now: Iterable[Counters]) -> dict[Key, Statement]:
     """Return each statement as counted, nested executions included."""
     found: dict[Key, Statement] = {}
     for c in now:
-        s = found.get(key(c))
-        sums = {n: _plus(getattr(s, n, None), getattr(c, n)) for n in SUMS}
-        found[key(c)] = Statement(c.db, c.queryid, **sums, left=())
+        s, counts = found.get(key(c)), counted_of(c)
+        sums = zip(SUMS, map(_plus, counted_of(s), counts) if s else counts, strict=True)
+        found[key(c)] = Statement(c.db, c.queryid, **dict(sums), left=())
     return found
 
 
@@ -156,8 +158,9 @@ def rest(
     prior = {(key(c), c.toplevel): c for c in theirs(before.raw)}
     others = {s.db: s for s in before.rows if s.queryid == OTHER}
     for c in now:
-        if c.toplevel and key(c) not in staying:
-            others[c.db] = _accumulated(others.get(c.db), c, prior.get((key(c), True)))
+        known = prior.get((key(c), True))
+        if c.toplevel and key(c) not in staying and (c != known or c.db not in others):  # of thousands most are idle
+            others[c.db] = _accumulated(others.get(c.db), c, known)
     return [replace(other, left=tuple(s for s in left if s.db == db)) for db, other in others.items()]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scraping import Scraper
+from pgmon.agent import QUICK
 from running import ROOT
 from servers import Server, free_port
 
@@ -24,8 +25,11 @@ AS_INSTALLED = """import sys
 sys.modules.update(dict.fromkeys(("rich", "greenlet")))
 from pgmon.__main__ import main
 main()"""
-HOT = b'pgmon_last_scrape_success{cluster="bench",loop="hot_path"} 1.0'
-GOOD = HOT.replace(b"hot_path", b"workload")
+
+
+def success(loop: str) -> bytes:
+    """Return the sample that says that all of a loop has been read."""
+    return f'pgmon_last_scrape_success{{cluster="bench",loop="{loop}"}} 1.0'.encode()
 
 
 @dataclass
@@ -69,9 +73,9 @@ def pgmon(dsn: str, **settings: str) -> Iterator[Running]:
     port = free_port()
     given = {"DSN": dsn, "CLUSTER": "bench", "HTTP_BIND": f"127.0.0.1:{port}", **settings}
     environ = {"PYTHONPATH": str(ROOT), **{f"PGMON_{name}": value for name, value in given.items()}}
-    with _started(
-        [sys.executable, "-c", AS_INSTALLED], environ, port, HOT, lambda body: HOT in body and GOOD in body
-    ) as it:
+    hot, workload = map(success, QUICK)
+    command = [sys.executable, "-c", AS_INSTALLED]
+    with _started(command, environ, port, hot, lambda body: hot in body and workload in body) as it:
         yield it
 
 

@@ -50,8 +50,11 @@ def grow(server: Server, there: int, wanted: int) -> None:
     """Make more tables, in two sessions, and vacuum the catalogue as autovacuum would have by then."""
     middle = (there + wanted) // 2 // LEAST * LEAST
     parts = [(there + 1, middle), (middle + 1, wanted)] if there < middle < wanted else [(there + 1, wanted)]
-    with ThreadPoolExecutor(2) as makers:
+    makers = ThreadPoolExecutor(2)
+    try:
         list(makers.map(lambda part: _make(server, *part), parts))
+    finally:
+        makers.shutdown(wait=False)  # who is interrupted stops the server, and that the makers
     with server.connect(dbname="app") as admin:
         admin.execute(f"VACUUM (ANALYZE) {', '.join(CATALOGUE)}")
         admin.execute("CHECKPOINT")

@@ -1,7 +1,7 @@
 """What pgmon costs and is worth beside postgres_exporter on the same servers: one table for docs/performance.md.
 
     PYTHONPATH=.:tests python tests/bench/side_by_side.py [--majors 16 14] [--tables 100 1000 10000 100000]
-        [--rounds 12] [--results FILE] [--write docs/performance.md] [--quick]
+        [--rounds 10] [--results FILE] [--write docs/performance.md] [--quick]
 
 One server per version grows from size to size; each agent runs against it in turn. Every case is written as soon as it
 is measured: to the results (JSON, which a later run adds to) and to the table between the markers. postgres_exporter is
@@ -27,10 +27,11 @@ from pathlib import Path
 import reading
 from bench import table
 from bench.application import overhead
-from bench.processes import Running, canned, exporter, find_exporter, pgmon, server_cpu
+from bench.processes import Running, canned, exporter, find_exporter, pgmon, server_cpu, success
 from bench.scraping import Scraper, in_turn, quantile
 from bench.shop import OTHER, grow, shop
 from fakes import ShiftedTime
+from pgmon.agent import TIERS
 from pgmon.web import create_app
 from servers import Server, memory
 
@@ -46,8 +47,8 @@ SOON = {
     "SAMPLE_INTERVALS_HOURLY": "15s",
     "BUDGETS_HOURLY": "15s",
 }  # much sooner than usual, for memory to be what it is after many refreshes
-COLD = 28  # scrapes, one a second, each of which finds something due
-PATIENCE = 30.0  # seconds for the scrapes of postgres_exporter; at least two are made
+COLD = 22  # scrapes, one a second, each of which finds something due
+PATIENCE = 15.0  # seconds for the scrapes of postgres_exporter; at least two are made
 EXECUTED = "SELECT coalesce(sum({}), 0) / 1000 FROM pg_stat_statements WHERE userid = '{}'::regrole{}"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'"
 
@@ -107,14 +108,23 @@ def an_hour(server: Server) -> Case:
 def as_a_process(server: Server) -> Case:
     """Start pgmon, and compare its answers with the same bytes from memory."""
     with pgmon(server.dsn(OURS)) as agent, Scraper(agent.port, "plain") as scraper:
-        scraper.scrape()
-        plain = scraper.body
+        plain = everything(scraper)
         case = {"pgmon_up": agent.up, "pgmon_good": agent.good, "pgmon_first_rss": agent.rss(), **_size("pgmon", plain)}
         with Scraper(agent.port, "gzip") as packed, tempfile.TemporaryDirectory() as folder:
             packed.scrape()
             with canned(Path(folder), plain, packed.body) as port, _most_sessions(server, OURS) as sessions:
                 case |= _latencies({"pgmon": agent.port, "canned": port}, rounds=6, alone=50, crowded=300)
         return case | {"pgmon_crowd_sessions": max(sessions)}
+
+
+def everything(scraper: Scraper) -> bytes:
+    """Return the page when every loop has been read once, or what there is after a minute."""
+    until = time.monotonic() + 60
+    while scraper.scrape() and time.monotonic() < until:
+        if all(success(loop) in scraper.body for loop in TIERS):
+            break
+        time.sleep(0.2)
+    return scraper.body
 
 
 def after_refreshes(server: Server) -> Case:
@@ -289,7 +299,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--majors", type=int, nargs="+", default=[16, 14])
     parser.add_argument("--tables", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
-    parser.add_argument("--rounds", type=int, default=12, help="of pgbench without an agent and with each; 0: none")
+    parser.add_argument("--rounds", type=int, default=10, help="of pgbench without an agent and with each; 0: none")
     parser.add_argument("--results", type=Path, default=Path(memory() or "/tmp") / "pgmon-bench.json")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the table between the markers")
     parser.add_argument("--quick", action="store_true", help="100 tables on one version, held to the limits")
