@@ -91,7 +91,7 @@ class Door:
         sql = fill(choose(feature.name, facts).text, params, names(facts, self._canary_table))
         described, records = self._query(facts.db, feature.tier, sql, deadline)
         shape.check(feature.name, feature.raw, described)
-        return sql, [feature.raw(*record) for record in records]
+        return sql, shape.rows(feature.raw, described, records)
 
     def close(self) -> None:
         """Close every session; what still runs is cancelled. A visit under way ends by itself, and is the last."""
@@ -163,6 +163,8 @@ class Door:
     def _moved(self, session: Session | None, db: str, deadline: float) -> Session:
         if session and session.asking and not session.answered:
             raise QueryError(Kind.TIMEOUT, "the session that visits other databases waits for an answer of the server")
+        if session:
+            session.hear_out()
         if session and not session.closed and not session.asking and session.info.dbname == db:
             return session
         if session:
@@ -178,7 +180,8 @@ class Door:
         session.deadline = math.inf
         if session.asking:
             self.kills += 1
-            session.give_up()
+            if session.give_up():
+                session.hear_out()
         if session is self._visitor:
             if self._pool.closed:
                 session.close()
@@ -195,5 +198,7 @@ class Door:
             back = [session for session in self._parked if session.answered]
             self._parked = [session for session in self._parked if session not in back]
         for session in back:
-            session.close()
+            session.hear_out()
+            if session.asking:
+                session.close()
             self._pool.putconn(session)

@@ -67,7 +67,7 @@ class Flight:
             self._look("")
         except QueryError as exc:
             self._cut = exc
-        failure, facts = self._cut, self._facts.get("") or self._latest.facts
+        facts = self._facts.get("") or self._latest.facts
         for feature in self._plan.features:
             for key in self._keys(feature, facts):
                 self._readings[key] = self._latest.readings.get(key) or Reading(feature, key[1])
@@ -81,7 +81,7 @@ class Flight:
             seconds=self._now() - self._start,
             readings=self._readings,
             facts=facts,
-            failure=failure,
+            failure=self._cut,
             errors=self._latest.errors + self._errors,
             asked_seconds=self._latest.asked_seconds + self._asked,
         )

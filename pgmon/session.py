@@ -7,13 +7,16 @@ import random
 import select
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -69,6 +72,7 @@ WORDS: tuple[tuple[str, Kind], ...] = (
     ("too many connections", Kind.SATURATED),
     ("remaining connection slots", Kind.SATURATED),
     ("the database system is", Kind.STARTING),
+    ("due to lock timeout", Kind.LOCKED),  # of the catalogue, which a session reads at its start
 )
 
 
@@ -111,6 +115,19 @@ class Backoff:
             self.trouble, self._failures, self._retry_at = None, 0, 0.0
 
 
+class Text(Loader):
+    """Loads what may be in no encoding: names in SQL_ASCII, statements of sessions in databases of another encoding."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        named = self.connection.info.encoding if self.connection else "ascii"
+        self._encoding = "utf-8" if named == "ascii" else named  # what is in SQL_ASCII nobody knows
+
+    def load(self, data: Buffer) -> str:
+        """Return the text, with an escape for every byte that belongs to none."""
+        return bytes(data).decode(self._encoding, "backslashreplace")
+
+
 class Session(psycopg.Connection[Any]):
     """A connection on which no wait outlives `deadline`: with a frozen server any wait would be for ever."""
 
@@ -123,15 +140,27 @@ class Session(psycopg.Connection[Any]):
     def connect(cls, conninfo: str = "", *, backoff: Backoff | None = None, **rest: Any) -> Self:  # type: ignore[override]
         """Connect when it is time, and note why it failed: a pool keeps the reason from whoever waits."""
         if backoff is None:
-            return super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+            return cls._connected(conninfo, rest)
         backoff.begin()
         try:
-            session = cls.connect(conninfo, **rest)
+            session = cls._connected(conninfo, rest)
         except psycopg.Error as exc:
             backoff.failed(exc)
             raise
         backoff.worked()
         return session
+
+    @classmethod
+    def _connected(cls, conninfo: str, rest: Mapping[str, Any]) -> Self:
+        try:
+            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+            session.adapters.register_loader("text", Text)
+            return session
+        except psycopg.Error as exc:
+            # psycopg 3.3 forgets to end a connect that took too long: the server would keep a session, one for each
+            # attempt, until the garbage collector comes by.
+            traceback.clear_frames(exc.__traceback__)
+            raise
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer. Raises Deadline."""
@@ -165,10 +194,21 @@ class Session(psycopg.Connection[Any]):
         except (psycopg.OperationalError, OSError, ValueError):
             return True  # it has no socket any more
 
-    def give_up(self) -> None:
-        """Ask the server to stop what it does; it may be too frozen to hear."""
+    def give_up(self) -> bool:
+        """Ask the server to stop what it does; return whether it took the request: it may be too frozen to."""
         with suppress(psycopg.Error):
             self.cancel_safe(timeout=CANCEL)
+            return True
+        return False
+
+    def hear_out(self) -> None:
+        """Take the last word on what was given up: a session that has it is as good as before."""
+        until = time.monotonic() + CANCEL
+        with suppress(psycopg.Error):
+            while self.asking and select.select([self.pgconn.socket], [], [], max(until - time.monotonic(), 0.0))[0]:
+                self.pgconn.consume_input()
+                while not self.pgconn.is_busy() and self.pgconn.get_result():
+                    pass
 
 
 class Pool(ConnectionPool[Session]):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, get_type_hints
 
 from pgmon.errors import Kind, QueryError
 
 Described = Sequence[tuple[str, int]]  # columns: name and type OID
+R = TypeVar("R")
+
+LENGTHS = ("seconds", "age")  # how the name of a column ends that is a length of time
 
 OIDS: Mapping[Any, frozenset[int]] = {
     bool: frozenset({16}),
@@ -36,6 +39,15 @@ def check(name: str, row: type, described: Described) -> None:
     for column, oid in described:
         if oid not in expected[column]:
             raise QueryError(Kind.BUG, f"sql/{name}: {column} has a type (oid {oid}) that {row.__name__} does not")
+
+
+def rows(row: Callable[..., R], described: Described, records: Iterable[Sequence[Any]]) -> list[R]:
+    """Return records as rows. A length of time below 0 is 0: the server's clock was set back meanwhile."""
+    lengths = [name.endswith(LENGTHS) and oid in OIDS[float] for name, oid in described]
+    return [
+        row(*(max(v, 0.0) if long and v is not None else v for v, long in zip(r, lengths, strict=True)))
+        for r in records
+    ]
 
 
 @functools.cache

@@ -32,13 +32,14 @@ class ShiftedTime:
     """Real time, plus what a test pushed it forward: it passes, so waiting for a socket ends."""
 
     ahead: float = 0.0
+    wall_ahead: float = 0.0  # what the wall clock was set forward by, on top
 
     def __call__(self) -> float:
         return time.monotonic() + self.ahead
 
     def clock(self) -> Clock:
         """Return a clock on both of whose faces time is ahead."""
-        return Clock(self, lambda: time.time() + self.ahead)
+        return Clock(self, lambda: time.time() + self.ahead + self.wall_ahead)
 
 
 class HaltingTime(ShiftedTime):

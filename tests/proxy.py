@@ -43,8 +43,8 @@ class Proxy:
     `accepted` counts the connections taken so far.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host = "127.0.0.1"
+    def __init__(self, host: str, port: int, listener: socket.socket | None = None) -> None:
+        """Stand before (host, port), on a free port of loopback unless it is given a socket that listens elsewhere."""
         self.accepted = 0
         self._target = (host, port)
         self._frozen = False
@@ -54,8 +54,8 @@ class Proxy:
         self._pairs: list[tuple[Flow, Flow]] = []
         self._orders: deque[tuple[Callable[[], None], threading.Event]] = deque()
         self._bell, self._rung = socket.socketpair()
-        self._listener: socket.socket | None = _listener(self.host, 0)
-        self.port: int = self._listener.getsockname()[1]
+        self._listener: socket.socket | None = listener or listen("127.0.0.1", 0)
+        self.host, self.port = self._listener.getsockname()
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
         self._thread.start()
 
@@ -92,13 +92,19 @@ class Proxy:
         """Listen again, on the same port."""
 
         def again() -> None:
-            self._listener = self._listener or _listener(self.host, self.port)
+            self._listener = self._listener or listen(self.host, self.port)
 
         self._order(again)
 
     def delay(self, seconds: float) -> None:
-        """Hold every answer of the server back for `seconds`; 0 ends it."""
-        self._order(lambda: setattr(self, "_delay", seconds))
+        """Hold every answer of the server back for `seconds`; 0 ends it, and lets go what was held back."""
+
+        def from_now_on() -> None:
+            self._delay, latest = seconds, time.monotonic() + seconds
+            for _, answer in self._pairs:
+                answer.waiting = deque((min(due, latest), chunk) for due, chunk in answer.waiting)
+
+        self._order(from_now_on)
 
     def drip(self, bytes_per_second: float | None) -> None:
         """Let the answers of the server through at this rate per connection; None ends it."""
@@ -263,7 +269,7 @@ class Proxy:
             side.close()
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Return a socket listening on `port`, or for 0 on one below the ephemeral range (as servers.free_port)."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -327,6 +327,13 @@ class Server(PostgreSQLExecutor):
         """Return the pid of the running postmaster."""
         return int((Path(self.datadir) / "postmaster.pid").read_text().splitlines()[0])
 
+    def backends(self, user: str = "monitor") -> list[int]:
+        """Return the pids of a user's sessions as the kernel knows them, which also a frozen or full server tells."""
+        with suppress(OSError):
+            children = Path(f"/proc/{(pid := self.postmaster_pid)}/task/{pid}/children").read_text().split()
+            return [int(child) for child in children if f"postgres: {user} " in _title(child)]
+        return []  # it does not run
+
     def kill_backend(self, pid: int, sig: int = signal.SIGTERM) -> None:
         """Send `sig` to a backend; SIGKILL makes the whole server restart."""
         os.kill(pid, sig)
@@ -410,6 +417,13 @@ def _left_out(datadir: str):
         return set(names) if os.path.relpath(folder, datadir) in NOT_FILLED else set()
 
     return ignore
+
+
+def _title(pid: str) -> str:
+    """Return what a process calls itself, '' when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return ""
 
 
 def _copy_if_there(source: str, target: str) -> None:

@@ -99,6 +99,12 @@ class Watch:
         """Wait until no refresh is under way: pushed forward, time would be up for it."""
         eventually(lambda: not any(t.name == "pgmon-flight" for t in threading.enumerate()))
 
+    def start(self, after: float) -> None:
+        """Start what is due so many seconds later, and wait for nothing."""
+        self.rest()
+        self.time.ahead += after
+        self.agent.settle(0)
+
     def scrape(self, after: float = 0.0) -> Samples:
         """Return what /metrics says so many seconds later; it and /livez must answer 200 in time."""
         self.rest()
@@ -106,6 +112,11 @@ class Watch:
         self._stalls.total = 0.0
         self._get("/livez")
         return parsed(self._get("/metrics"))
+
+    def landed(self, after: float = 0.0) -> Samples:
+        """Return what /metrics says once the refreshes have landed that were due so many seconds later."""
+        self.scrape(after)
+        return self.scrape()
 
     def _get(self, path: str) -> str:
         start = time.monotonic()

@@ -79,7 +79,7 @@ class Changed:
 class ConnectError:
     """Why pgmon cannot connect."""
 
-    reason: str = label("unreachable, rejected, saturated, starting or gone.")
+    reason: str = label("unreachable, rejected, saturated, starting, locked or gone.")
     present: int = gauge(
         "pgmon_connect_error", "1 for the reason why the latest connect failed; absent while none did."
     )

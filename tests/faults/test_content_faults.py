@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pgmon.agent import Agent
-from running import Samples, value
+from running import Process, Samples, value
 from servers import Server
-from watching import SESSIONS, Watch, check, commit, sessions
+from surviving import Survivor
+from watching import SESSIONS, check, commit, sessions
 
 PGSS = ("statements", "latency", "cost")
 
@@ -31,14 +32,14 @@ def statuses(samples: Samples, features: Sequence[str] = PGSS) -> set[str]:
     ],
 )
 def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
-    with Watch(server.dsn("monitor"), **limits) as watch:
+    with Survivor(server, **limits) as watch:
         watch.scrape()
-        good = watch.scrape(60)
+        good = watch.landed(60)
         with server.connect() as blocker, blocker.transaction():
             blocker.execute("LOCK TABLE pg_catalog.pg_stat_bgwriter")
-            bad = watch.scrape(60)
-        watch.scrape(60)
-        better = watch.scrape(60)
+            bad = watch.landed(60)
+        watch.landed(60)
+        better = watch.landed(60)
 
         assert watch.failed(bad) == {
             "checkpoints": status,
@@ -56,14 +57,14 @@ def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
 
 @pytest.mark.fault("F26")
 def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
-        good = watch.scrape(60)
+        good = watch.landed(60)
         admin.execute("DROP EXTENSION pg_stat_statements")
-        missing = watch.scrape(60)
+        missing = watch.landed(60)
         later = watch.scrape(180)
         admin.execute("CREATE EXTENSION pg_stat_statements")
-        back = watch.scrape(60)
+        back = watch.landed(60)
 
         assert value(good, "pg_qps") is not None
         assert statuses(missing) == {"missing_extension"}
@@ -76,18 +77,19 @@ def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
 
 
 @pytest.mark.fault("F27")
-def test_any_version_of_the_extension_in_any_schema_is_read(fresh_server):
-    server, schema = fresh_server(18), '"mon ""it\'or"'
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+def test_any_version_of_the_extension_in_any_schema_is_read(newest):
+    server, schema = newest, '"mon ""it\'or"'
+    with Survivor(server) as watch, server.connect() as admin:
         admin.execute(f"CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO monitor")
         seen = {}
         for version in ("1.7", "1.8", "1.9", "1.10", "1.12"):
             admin.execute("DROP EXTENSION pg_stat_statements")
             admin.execute(f"CREATE EXTENSION pg_stat_statements SCHEMA {schema} VERSION '{version}'")
-            watch.scrape(60)
-            samples = watch.scrape(60)
+            watch.landed(60)
+            samples = watch.landed(60)
             seen[version] = statuses(samples), watch.failed(samples), bool(samples.get("pg_stmt_calls_total"))
 
+        admin.execute(f"DROP SCHEMA {schema} CASCADE; CREATE EXTENSION pg_stat_statements")
         assert seen == dict.fromkeys(seen, ({"ok"}, {}, True))
 
 
@@ -104,9 +106,9 @@ def settings(server: Server) -> Iterator[Server]:
 def test_a_library_that_is_not_loaded_is_missing(settings):
     settings.configure({"shared_preload_libraries": ""})
     settings.restart()
-    with Watch(settings.dsn("monitor")) as watch:
+    with Survivor(settings) as watch:
         watch.scrape()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert statuses(samples) == {"missing_extension"}
         assert not {"pg_stmt_calls_total", "pg_qps"} & samples.keys()
@@ -118,14 +120,14 @@ def test_a_library_that_is_not_loaded_is_missing(settings):
 def test_evicted_statements_make_no_rate_negative(settings):
     settings.configure({"pg_stat_statements.max": "100"})
     settings.restart()
-    with Watch(settings.dsn("monitor"), LIMITS_TOP_QUERIES="5") as watch, settings.connect() as client:
+    with Survivor(settings, LIMITS_TOP_QUERIES="5") as watch, settings.connect() as client:
         seen = []
         for _ in range(5):
             for columns in range(1, 250):
                 client.execute("SELECT " + ", ".join(["1"] * columns))
                 if columns < 20:
                     client.execute("SELECT " + ", ".join(["1"] * columns))
-            seen.append(watch.scrape(60))
+            seen.append(watch.landed(60))
         others = [value(s, "pg_stmt_calls_total", db="postgres", queryid="other") for s in seen[1:]]
         rates = [value(s, "pg_qps") for s in seen[1:]]
 
@@ -133,6 +135,21 @@ def test_evicted_statements_make_no_rate_negative(settings):
         assert others == sorted(others)
         assert all(0 <= rate < 400 / 60 for rate in rates)
         assert min(v for s in seen for v in s["pg_stmt_time_seconds_total"].values()) >= 0
+
+
+@pytest.mark.fault("F32")
+def test_statements_without_an_id_are_no_rows_and_no_failure(settings):
+    settings.configure({"compute_query_id": "off"})
+    settings.restart()
+    with Survivor(settings) as watch, settings.connect() as client:
+        client.execute("SELECT pg_stat_statements_reset()")
+        for _ in range(2):
+            client.execute("SELECT 'nobody counts this'")
+            samples = watch.landed(60)
+        settings.configure({"compute_query_id": "auto"})
+
+        assert watch.failed(samples) == {}
+        assert not {labels for labels in samples.get("pg_stmt_calls_total", {}) if ("queryid", "other") not in labels}
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------
@@ -148,11 +165,11 @@ RESETS = (
 @pytest.mark.parametrize("reset", RESETS)
 def test_statistics_that_were_reset_make_no_absurd_rate(server, reset):
     commit(server, 100_000)
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         admin.execute(reset)
-        seen = [watch.scrape(60) for _ in range(2)]
+        seen = [watch.landed(60) for _ in range(2)]
 
         for samples in seen:
             for metric, most in {"pg_tps": 100, "pg_qps": 100, "pgmon_db_share_ratio": 1}.items():
@@ -177,14 +194,14 @@ def test_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
                 admin.execute(gone) if "doomed" in databases else None
                 return super().chosen(databases)
 
-        with Watch(server.dsn("monitor"), Late) as watch:
+        with Survivor(server, Late) as watch:
             first = watch.scrape()  # the guard has looked into every database there was
             watch.rest()
             admin.execute("CREATE DATABASE doomed")
-            watch.scrape(60)
+            watch.landed(60)
             watch.rest()
             facts = watch.agent.caches["workload"].latest
-            second = watch.scrape(60)
+            second = watch.landed(60)
             crowd = sessions(server)
         admin.execute("DROP DATABASE IF EXISTS renamed")
 
@@ -215,7 +232,10 @@ HOSTILE = {
 }
 SHADOWS = """
 CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz';
+CREATE FUNCTION public.wrong(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR public.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = public.wrong);
 CREATE VIEW public.pg_stat_activity AS SELECT 1 AS nothing;
+CREATE TABLE public."☃" AS SELECT 1 AS in_no_latin1;
 GRANT SELECT ON public.pg_stat_activity TO PUBLIC
 """
 
@@ -229,18 +249,19 @@ def hostile(server: Server) -> Iterator[Server]:
             admin.execute(f"ALTER ROLE monitor SET {name} TO {setting if ',' in setting else repr(setting)}")
         yield server
         admin.execute("ALTER ROLE monitor RESET ALL; DROP ROLE powerless")
-        admin.execute("DROP FUNCTION public.now; DROP VIEW public.pg_stat_activity")
+        admin.execute("DROP FUNCTION public.now; DROP FUNCTION public.wrong CASCADE")
+        admin.execute('DROP VIEW public.pg_stat_activity; DROP TABLE public."☃"')
 
 
-@pytest.mark.fault("F43")
+@pytest.mark.fault("F43", "F44")
 def test_the_settings_of_the_role_change_nothing(server, request):
-    with Watch(server.dsn("monitor")) as watch:
-        good = [watch.scrape(), watch.scrape(60)][-1]
+    with Survivor(server) as watch:
+        good = [watch.scrape(), watch.landed(60)][-1]
         ours = sessions(server)
     server.wait_for("SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = 'pgmon'", 0)
     request.getfixturevalue("hostile")
-    with Watch(server.dsn("monitor")) as watch:
-        seen = [watch.scrape()] + [watch.scrape(60) for _ in range(5)]
+    with Survivor(server) as watch:
+        seen = [watch.scrape()] + [watch.landed(60) for _ in range(5)]
         now = sessions(server)
 
         assert [watch.failed(s) for s in seen] == [{}] * 6
@@ -255,8 +276,53 @@ def test_the_settings_of_the_role_change_nothing(server, request):
 
 @pytest.mark.fault("F43")
 def test_the_settings_of_the_role_change_nothing_on_a_standby(hostile, replica):
-    with Watch(replica.dsn("monitor")) as watch:
+    with Survivor(replica) as watch:
         watch.scrape()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert (value(samples, "pg_up"), watch.failed(samples)) == (1, {})
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+BYTES = b"caf\xe9"  # a word of LATIN1, and no UTF-8
+
+
+@pytest.fixture(params=["SQL_ASCII", "LATIN1"])
+def foreign(request, server: Server) -> Iterator[str]:
+    """Return a database of another encoding, with a table whose name is no UTF-8, and a session that shows such."""
+    make = "CREATE DATABASE odd TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '{}'"
+    with server.connect() as admin:
+        admin.execute(make.format(request.param))
+        with server.connect(dbname="odd", client_encoding=request.param) as client:
+            client.execute(b'CREATE TABLE "' + BYTES + b'" AS SELECT generate_series(1, 1000) AS n')
+            client.execute(b"SET application_name = '" + BYTES + b"'")
+            client.execute(b'BEGIN; SELECT 1 AS "' + BYTES + b'"')
+            yield request.param
+        admin.execute("DROP DATABASE odd WITH (FORCE)")
+        admin.execute("SELECT pg_stat_statements_reset()")
+
+
+@pytest.mark.fault("F42")
+def test_names_in_no_encoding_are_shown_and_break_nothing(server, foreign):
+    with Survivor(server, BUDGETS_STORAGE="30s", BUDGETS_HOURLY="30s") as watch:
+        watch.scrape()
+        watch.rest()
+        samples = watch.landed(60)
+
+        # One statement in SQL_ASCII, and pg_stat_statements tells the text of none.
+        assert watch.failed(samples) == ({"statement_texts": "failed"} if foreign == "SQL_ASCII" else {})
+        assert [s for s in samples["pg_relation_size_bytes"] if ("db", "odd") in s]
+
+
+# --- others who watch -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F90")
+def test_two_agents_watch_one_server_and_neither_minds(server):
+    environ = {"PGMON_LIMITS_CONNECTIONS": "2", "PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s"}
+    with Process(server.dsn("monitor"), environ=environ) as other, Survivor(server) as watch:
+        seen = [watch.landed(60) for _ in range(3)]
+        other.wait_for("pg_up", 1)
+
+        assert (value(seen[-1], "pg_up"), watch.failed(seen[-1])) == (1, {})

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import psycopg
 import pytest
-from structlog.testing import capture_logs
 
 from running import Process, value
 from servers import Server
-from watching import PROMISE, RECOVERY, SESSIONS, Watch, check, commit, eventually, sessions, waiting
+from surviving import SHORT, Survivor
+from watching import PROMISE, RECOVERY, SESSIONS, check, commit, eventually, sessions, waiting
 
 QUICK = {
     "PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s",
@@ -48,7 +46,7 @@ def test_with_a_server_down_at_start_it_serves_and_finds_the_server_later(server
     with Process(server.dsn("monitor", port=proxy.port), environ=QUICK) as pgmon:
         for _ in range(3):
             answers_in_time(pgmon)
-            time.sleep(0.5)
+            time.sleep(0.3)
         samples = pgmon.scrape()
         ready = pgmon.get("/readyz")[0]
         proxy.listen()
@@ -78,43 +76,13 @@ def test_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
         connection.execute("DROP TABLE notes; DROP ROLE writer")
 
 
-@pytest.mark.parametrize("attribute", ["SUPERUSER", "CREATEROLE"])
-def test_a_role_that_can_write_is_refused_at_start(server, attribute):
-    with server.connect() as connection:
-        connection.execute(f"CREATE ROLE mighty LOGIN {attribute} IN ROLE pg_monitor")
-    with Process(server.dsn("mighty"), environ=QUICK) as pgmon:
-        assert pgmon.process.wait(10) == 3
-        assert f"ALTER ROLE mighty NO{attribute}" in pgmon.said()
-    with server.connect() as connection:
-        connection.execute("DROP ROLE mighty")
-
-
-@pytest.mark.fault("F02")
-def test_a_server_that_goes_down_is_told_at_once_and_once(server):
-    with Process(server.dsn("monitor"), environ=QUICK) as pgmon:
-        pgmon.wait_for("pg_up", 1)
-        server.stop("immediate")
-        noticed = pgmon.wait_for("pg_up", 0)
-        last_good = value(pgmon.scrape(), "pg_connections")
-        pgmon.wait_for("pg_connections", None)
-        for _ in range(3):
-            answers_in_time(pgmon)
-        server.start()
-        took = pgmon.wait_for("pg_up", 1)
-
-        assert noticed < 3  # its interval is a second
-        assert last_good > 0
-        assert took <= RECOVERY
-        assert (lines(pgmon, "refresh failed"), lines(pgmon, "refresh works again")) == (1, 1), pgmon.said()
-
-
 @pytest.mark.fault("F03")
 def test_nobody_sees_a_restart(server):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         server.restart()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert (value(samples, "pg_up"), value(samples, "pg_connections") > 0) == (1, True)
         assert (watch.failed(samples), sum(samples["pgmon_errors_total"].values())) == ({}, 0)
@@ -122,35 +90,12 @@ def test_nobody_sees_a_restart(server):
         assert sessions(server) <= SESSIONS
 
 
-@pytest.mark.fault("F04")
-def test_a_server_that_starts_up_is_called_starting(server):
-    gate = Path(server.folder, "go")
-    server.stop("immediate")
-    Path(server.datadir, "recovery.signal").touch()
-    server.configure({"restore_command": f"while ! test -e {gate}; do sleep 0.05; done; false"})
-    starting = threading.Thread(target=server.start)
-    starting.start()
-    try:
-        with Watch(server.dsn("monitor")) as watch:
-            eventually(lambda: value(watch.scrape(15), "pgmon_connect_error", reason="starting") == 1)
-            samples = watch.scrape()
-            gate.touch()
-            starting.join()
-
-            assert (value(samples, "pg_up"), value(samples, "pgmon_connect_error", reason="rejected")) == (0, None)
-            assert watch.until("pg_up", 1) <= RECOVERY
-            assert value(watch.scrape(), "pgmon_connect_error", reason="starting") is None
-    finally:
-        gate.touch()
-        starting.join()
-
-
 def test_a_server_away_for_longer_than_any_timeout_is_found_again(server):
-    with Watch(server.dsn("monitor")) as watch, capture_logs() as said:
+    with Survivor(server) as watch:
         watch.scrape()
         server.stop()
         start, stale = time.monotonic(), watch.time() + 240
-        while time.monotonic() - start < 4 or watch.time() < stale:  # longer than the pool tries
+        while time.monotonic() - start < 2 or watch.time() < stale:  # longer than the pool tries
             samples = watch.scrape(15)
             time.sleep(0.1)
         watch.scrape(86400)
@@ -160,12 +105,12 @@ def test_a_server_away_for_longer_than_any_timeout_is_found_again(server):
         assert watch.until("pg_up", 1, step=15) <= RECOVERY
         assert watch.until("pgmon_last_scrape_success", 1, loop="workload", step=15) <= RECOVERY
         assert sessions(server) <= SESSIONS
-        hot = [line["event"] for line in said if line.get("tier") == "hot_path"]
+        hot = [line["event"] for line in watch.said if line.get("tier") == "hot_path"]
         assert hot == ["refresh failed", "refresh works again"]
 
 
 def test_a_lost_server_is_not_hammered(server, proxy):
-    with Watch(server.dsn("monitor", port=proxy.port)) as watch:
+    with Survivor(server, port=proxy.port) as watch:
         watch.scrape()
         proxy.refuse()
         proxy.reset()
@@ -180,7 +125,7 @@ def test_a_lost_server_is_not_hammered(server, proxy):
 
 @pytest.mark.fault("F16")
 def test_a_refused_password_is_not_tried_again_for_half_a_minute(server):
-    with Watch(server.dsn("monitor", password="wrong")) as watch:
+    with Survivor(server, password="wrong") as watch:
         for _ in range(25):
             samples = watch.scrape(1)
         few = value(samples, "pgmon_connects_total")
@@ -199,10 +144,10 @@ def test_a_refused_password_is_not_tried_again_for_half_a_minute(server):
 
 
 def test_after_the_end_a_refresh_fails_and_nothing_else(server):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
         watch.agent.close()
-        watch.scrape(60)
+        watch.landed(60)
         watch.rest()
         samples = watch.scrape()
 
@@ -214,7 +159,7 @@ def test_after_the_end_a_refresh_fails_and_nothing_else(server):
 
 
 def test_a_frozen_postmaster_lets_the_sessions_go_on_that_are_there(server):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
         watch.scrape(15)
         server.freeze()
@@ -225,7 +170,7 @@ def test_a_frozen_postmaster_lets_the_sessions_go_on_that_are_there(server):
 
 def test_a_frozen_postmaster_at_start_is_unreachable_and_found_when_it_thaws(server):
     server.freeze()
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server, **SHORT) as watch:
         for _ in range(4):
             samples = watch.scrape(15)
         server.thaw()
@@ -245,46 +190,34 @@ def filled(server: Server) -> ExitStack:
 
 
 @pytest.mark.fault("F15")
-def test_a_full_server_is_called_saturated(server):
-    with Watch(server.dsn("monitor")) as watch:
-        with filled(server):
-            for _ in range(3):
-                samples = watch.scrape(15)
-
-        assert (value(samples, "pg_up"), value(samples, "pg_connections")) == (0, None)
-        assert value(samples, "pgmon_connect_error", reason="saturated") == 1
-        assert watch.until("pg_up", 1) <= RECOVERY
-
-
-@pytest.mark.fault("F15")
 def test_sessions_that_are_there_measure_a_server_that_fills_up(server):
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
         with filled(server):
-            samples = watch.scrape(60)
+            samples = watch.landed(60)
 
         assert value(samples, "pg_up") == 1
         assert value(samples, "pg_connections_used_ratio") >= 1
 
 
-@pytest.fixture(params=[12, 16, 18], ids="pg{}".format)
-def aging(request, server, fresh_server) -> Server:
-    """Return a server of the oldest, the usual and the newest version: statistics have moved."""
-    return server if request.param == server.major else fresh_server(request.param)
+@pytest.fixture(params=[12, 16], ids="pg{}".format)
+def aging(request, server, oldest) -> Server:
+    """Return a server of a version with a statistics collector, and of one without."""
+    return {server.major: server, oldest.major: oldest}[request.param]
 
 
 def test_a_crash_makes_no_rate(aging):
     server = aging
-    with Watch(server.dsn("monitor")) as watch:
+    with Survivor(server) as watch:
         watch.scrape()
-        before = watch.scrape(60)
+        before = watch.landed(60)
         with server.connect() as victim:
             server.kill_backend(victim.info.backend_pid, signal.SIGKILL)
         server.wait_for("SELECT 1", 1)
         commit(server, 100_000)
         took = watch.until("pg_up", 1)
-        first = watch.scrape(60)
-        second = watch.scrape(60)
+        first = watch.landed(60)
+        second = watch.landed(60)
 
         assert value(before, "pg_tps", db="postgres") is not None
         assert took <= RECOVERY
@@ -309,13 +242,13 @@ def flush(server: Server) -> None:
 
 @pytest.mark.fault("F13")
 def test_a_promotion_changes_what_is_read_and_compares_nothing(replica):
-    with Watch(replica.dsn("monitor")) as watch:
+    with Survivor(replica) as watch:
         watch.scrape()
-        before = watch.scrape(60)
+        before = watch.landed(60)
         replica.promote()
         commit(replica, 100_000)
-        first = watch.scrape(60)
-        second = watch.scrape(60)
+        first = watch.landed(60)
+        second = watch.landed(60)
 
         assert (check(before, "standby"), check(before, "freshness")) == ("ok", "not_supported")
         assert (check(first, "standby"), check(first, "freshness")) == ("not_supported", "ok")
@@ -331,15 +264,13 @@ def test_a_promotion_changes_what_is_read_and_compares_nothing(replica):
 def test_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, replica):
     lock = "LOCK TABLE pg_catalog.pg_stat_bgwriter"
     locked = "SELECT {} FROM pg_catalog.pg_locks WHERE relation = 'pg_stat_bgwriter'::regclass"
-    with Watch(replica.dsn("monitor"), **PATIENT) as watch, server.connect() as admin:
+    with Survivor(replica, **PATIENT) as watch, server.connect() as admin:
         watch.scrape()
         with admin.transaction():
             admin.execute(lock)
             flush(server)
             replica.wait_for(locked.format("count(*)"), 1)
-            watch.rest()
-            watch.time.ahead += 60
-            watch.agent.settle(0)
+            watch.start(60)
             replica.wait_for(locked.format("count(*) FILTER (WHERE NOT granted)"), 1)
             (pid,) = waiting(replica)
             replica.freeze_backend(pid)
@@ -364,12 +295,12 @@ def test_a_statement_cancelled_for_recovery_is_sent_again_unseen(server, replica
 
 @pytest.mark.fault("F24")
 def test_without_pg_monitor_everything_is_denied_then_absent_and_never_zero(server):
-    with Watch(server.dsn("monitor")) as watch, server.connect() as admin:
+    with Survivor(server) as watch, server.connect() as admin:
         good = watch.scrape()
         admin.execute("REVOKE pg_monitor FROM monitor")
         try:
             young = watch.scrape(30)
-            old = watch.scrape(60)
+            old = watch.landed(60)
             older = watch.scrape(11_000)  # longer than any loop's max_stale
         finally:
             admin.execute("GRANT pg_monitor TO monitor")

@@ -90,6 +90,7 @@ def test_connections_that_run_out_are_told_at_both_severities(fresh_server, http
     )
 
 
+@pytest.mark.fault("F15")
 def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver):
     server = fresh_server(require(servers.NEWEST), {"max_connections": "10"})
     with on_duty(server, httpserver) as duty, ExitStack() as crowd, server.connect() as admin:

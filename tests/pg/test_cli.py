@@ -230,6 +230,7 @@ def test_the_agent_ends_when_a_server_comes_up_where_the_role_can_write(server, 
             assert agent.process.wait(20) == 3
 
 
+@pytest.mark.fault("F25")
 @newest
 def test_the_agent_ends_when_its_role_gains_a_privilege(server):
     quick = {
@@ -479,7 +480,7 @@ EVERYTHING = (
 )
 
 
-@pytest.mark.fault("F51")
+@pytest.mark.fault("F16", "F51")
 @newest
 def test_an_agent_with_a_refused_password_does_not_show_it(server):
     with Process(server.dsn("monitor", password=CANARY), environ={"PGMON_LOGGING_LEVEL": "debug"}) as agent:
@@ -491,6 +492,7 @@ def test_an_agent_with_a_refused_password_does_not_show_it(server):
         assert CANARY not in agent.said()
 
 
+@pytest.mark.fault("F48")
 def test_a_log_line_is_an_object(dead_dsn):
     with Process(dead_dsn) as agent:
         wait_until(lambda: "refresh failed" in agent.said())

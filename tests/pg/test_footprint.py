@@ -161,6 +161,7 @@ def test_no_statement_locks_a_relation_outside_of_the_catalogue(server, db):
     assert {name: locks for name, locks in taken.items() if locks} == {}
 
 
+@pytest.mark.fault("F21")
 @pytest.mark.parametrize("db", ["postgres", "app"])
 def test_every_statement_finishes_while_tables_are_locked_exclusively(server, db):
     stuck = {}
@@ -179,6 +180,7 @@ def test_every_statement_finishes_while_tables_are_locked_exclusively(server, db
     assert stuck == {}
 
 
+@pytest.mark.fault("F22")
 def test_every_statement_finishes_while_somebody_waits_for_an_exclusive_lock(server):
     stuck = {}
 

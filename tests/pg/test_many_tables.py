@@ -87,6 +87,7 @@ def test_with_an_eighth_of_its_memory_for_a_tenth_of_the_tables_no_statement_wri
     assert after == before
 
 
+@pytest.mark.fault("F35")
 def test_no_statement_returns_more_rows_the_more_tables_there_are(refreshes):
     most = 7 * Limits().top_relations
 
@@ -101,9 +102,11 @@ def test_a_warm_scrape_is_made_of_what_is_there(scraped):
     assert statistics.median(scraped.warm) < 0.05
 
 
+@pytest.mark.fault("F35")
 def test_there_are_as_many_samples_as_may_be(scraped):
     assert scraped.samples < Limits().series
 
 
+@pytest.mark.fault("F35")
 def test_the_agent_stays_small(scraped):
     assert scraped.most < 120e6

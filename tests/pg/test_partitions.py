@@ -302,6 +302,7 @@ def crowded() -> Iterator[Server]:
         yield running_server
 
 
+@pytest.mark.fault("F35")
 @pytest.mark.slow
 def test_ten_thousand_partitions_are_read_within_the_budget(crowded):
     crowded.wait_for("SELECT pg_stat_get_live_tuples('leaf_4999'::regclass)", 1)

@@ -393,6 +393,7 @@ def test_a_slow_loop_ends_well_and_in_time_while_one_table_is_locked_and_another
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F47")
 def test_names_that_become_equal_are_told_apart_by_their_last_label(server, scratch):
     scratch.execute('CREATE TABLE "a b" AS SELECT 1 AS n; CREATE TABLE "a\nb" AS SELECT 1 AS n')
     scratch.commit()
@@ -446,6 +447,7 @@ def meddled(agent: Agent, feature: str, db: str, happens: Callable[[], None], ti
     )
 
 
+@pytest.mark.fault("F34")
 def test_a_table_that_is_dropped_before_it_is_measured_is_left_out(server, scratch):
     scratch.execute("CREATE TABLE kept AS SELECT 1 AS n; CREATE TABLE dropped AS SELECT 1 AS n")
     scratch.commit()
@@ -480,6 +482,7 @@ def test_a_table_that_is_renamed_has_its_new_name(server, scratch):
 ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'doomed'"
 
 
+@pytest.mark.fault("F33")
 @pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "stale_stats")])
 def test_a_database_that_is_dropped_is_gone_and_no_error(server, tier, feature):
     with server.connect() as connection:

@@ -468,6 +468,7 @@ def test_temporary_files_are_counted_once_whether_open_or_closed():
 # freshness
 
 
+@pytest.mark.fault("F36")
 def test_a_table_of_the_top_stays_for_a_while():
     def table(name: str, due: float) -> Freshness:
         return Freshness(name, None, None, 1, None, None, 0, due)

@@ -238,6 +238,7 @@ def test_message_shows_names_and_no_values(message, shown):
     assert "hunter" not in result
 
 
+@pytest.mark.fault("F48")
 @pytest.mark.parametrize(
     ("text", "most", "shown"),
     [

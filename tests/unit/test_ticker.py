@@ -30,7 +30,7 @@ def tickers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "pgmon-ticker"]
 
 
-@pytest.mark.fault("F83")
+@pytest.mark.fault("F79", "F83")
 def test_a_tick_that_fails_is_not_the_last():
     agent = Stumbling(configured(f"host=127.0.0.1 port={free_port()}", SAMPLE_INTERVALS_HOT_PATH="1s"))
     agent.start()
