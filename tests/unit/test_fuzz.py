@@ -90,6 +90,7 @@ QUERY = tokens(
 )
 
 
+@example("/queries/", "/x", "")
 @given(PATHS, tokens("..", "/", "%2e", "\\", "__class__", "{{7*7}}"), QUERY)
 @few
 def test_any_url_is_answered_without_an_error_of_ours_and_leads_nowhere_else(client, path, below, query):
