@@ -163,6 +163,8 @@ class Door:
     def _moved(self, session: Session | None, db: str, deadline: float) -> Session:
         if session and session.asking and not session.answered:
             raise QueryError(Kind.TIMEOUT, "the session that visits other databases waits for an answer of the server")
+        if session:
+            session.hear_out()
         if session and not session.closed and not session.asking and session.info.dbname == db:
             return session
         if session:
@@ -196,5 +198,7 @@ class Door:
             back = [session for session in self._parked if session.answered]
             self._parked = [session for session in self._parked if session not in back]
         for session in back:
-            session.close()
+            session.hear_out()
+            if session.asking:
+                session.close()
             self._pool.putconn(session)

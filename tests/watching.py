@@ -113,6 +113,11 @@ class Watch:
         self._get("/livez")
         return parsed(self._get("/metrics"))
 
+    def landed(self, after: float = 0.0) -> Samples:
+        """Return what /metrics says once the refreshes have landed that were due so many seconds later."""
+        self.scrape(after)
+        return self.scrape()
+
     def _get(self, path: str) -> str:
         start = time.monotonic()
         answer = self._client.get(path)

@@ -25,6 +25,7 @@ def create_app(agent: Agent) -> Flask:
         age=units.age,
         duration=units.duration,
     )
+    app.url_map.merge_slashes = False  # by a redirect, whose address would be made of the Host header
     app.json.sort_keys = False  # type: ignore[attr-defined] # the order of the columns is meant
     safety.protect(app, agent.config)
     app.register_error_handler(HTTPException, pages.fault)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import structlog
 
 from pgmon.feature import Feature, Scope, Tier, columns
 from pgmon.snapshot import Reading
@@ -14,6 +16,8 @@ from pgmon.web.states import State
 from pgmon.web.tables import Table
 from pgmon.web.units import age, count, duration
 from pgmon.web.view import View
+
+log = structlog.get_logger(__name__)
 
 NARROW = 4  # columns up to which two panels stand beside each other
 
@@ -62,6 +66,21 @@ class Panel:
 
 def panel(view: View, feature: Feature[Any, Any]) -> Panel:
     """Return a feature as a panel with a table."""
+    return careful(view, feature, lambda: _panel(view, feature))
+
+
+def careful(view: View, feature: Feature[Any, Any], make: Callable[[], Panel]) -> Panel:
+    """Return a panel as it is made, or one that says that pgmon failed on it: the page has others."""
+    try:
+        return make()
+    except Exception as exc:  # a boundary, as in a refresh
+        log.exception("a panel failed", feature=feature.name)
+        said = State("error", "bug", f"pgmon failed to show it ({type(exc).__name__}): please report")
+        table = tables.table(view, feature, ())
+        return Panel(feature, words.title(feature.name), "", said, (), "not shown", (), True, given={"table": table})
+
+
+def _panel(view: View, feature: Feature[Any, Any]) -> Panel:
     readings = view.readings(feature)
     rows = [row for reading in readings for row in reading.rows]
     is_facts = tables.is_facts(feature, rows)

@@ -11,7 +11,7 @@ from pgmon.feature import Feature
 from pgmon.features.locks import BLOCKING
 from pgmon.features.replicas import REPLICAS
 from pgmon.features.statements import STATEMENTS
-from pgmon.web import activity, alerts, overview, queries, storage, tables, words
+from pgmon.web import activity, alerts, overview, panels, queries, storage, tables, words
 from pgmon.web.checks import Check
 from pgmon.web.panels import Panel
 from pgmon.web.view import View
@@ -132,7 +132,7 @@ def once(found: Sequence[Panel]) -> list[Panel]:
 
 def _shown(view: View, page: str, panel: Panel) -> Panel:
     body = BODIES.get((page, panel.id))
-    return body(view, panel) if body else panel
+    return panels.careful(view, panel.feature, lambda: body(view, panel)) if body else panel
 
 
 def extra(view: View, page: str, found: Sequence[Check]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 import servers
+from conftest import require
 from servers import Server, Standby
 from watching import COUNT
 
@@ -23,11 +26,42 @@ def patient() -> Iterator[Server]:
 @pytest.fixture
 def server(patient: Server) -> Iterator[Server]:
     """Return the shared server, running; afterwards it runs again, and nobody of pgmon is left in it."""
-    yield patient
-    patient.thaw()
-    if not patient.running():
-        patient.start()
-    patient.wait_for(COUNT, 0)
+    yield from mended(patient)
+
+
+def mended(server: Server) -> Iterator[Server]:
+    """Lend a server to a test, and see that it runs and is empty afterwards."""
+    yield server
+    server.thaw()
+    if not server.running():
+        server.start()
+    server.wait_for(COUNT, 0)
+
+
+@pytest.fixture(scope="session")
+def _others() -> Iterator[Callable[[int], Server]]:
+    """Return a function that starts a server of another version, once."""
+    with ExitStack() as started:
+
+        @functools.cache
+        def other(major: int) -> Server:
+            running = started.enter_context(Server(require(major)))
+            servers.prepare(running)
+            return running
+
+        yield other
+
+
+@pytest.fixture
+def oldest(_others: Callable[[int], Server]) -> Iterator[Server]:
+    """Return a server of the oldest version, to be broken and mended as `server` is."""
+    yield from mended(_others(servers.MAJORS[0]))
+
+
+@pytest.fixture
+def newest(_others: Callable[[int], Server]) -> Iterator[Server]:
+    """Return a server of the newest version, to be broken and mended as `server` is."""
+    yield from mended(_others(servers.NEWEST))
 
 
 @pytest.fixture

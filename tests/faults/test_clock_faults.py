@@ -58,13 +58,13 @@ def test_a_servers_clock_that_jumps_makes_no_age_negative_and_no_rate_absurd(jum
     with Survivor(jumping) as watch, jumping.connect() as idle:
         idle.execute("BEGIN; SELECT 1")
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         jumping.jump(hours * HOUR)
         try:
-            seen = [watch.scrape(60) for _ in range(2)]
+            seen = [watch.landed(60) for _ in range(2)]
         finally:
             jumping.jump(0)
-        seen += [watch.scrape(60) for _ in range(2)]
+        seen += [watch.landed(60) for _ in range(2)]
 
         for samples in seen:
             assert (value(samples, "pg_up"), watch.failed(samples)) == (1, {})
@@ -83,10 +83,10 @@ WALL = {"pg_incarnation_timestamp_seconds", "pg_start_time_seconds"}
 def test_an_agents_wall_clock_that_jumps_is_of_no_consequence(server, days):
     with Survivor(server) as watch:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         watch.time.wall_ahead = days * 24 * HOUR
         commit(server, 1000)
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert (value(samples, "pg_up"), watch.failed(samples)) == (1, {})
         assert 1000 / 90 < value(samples, "pg_tps", db="postgres") < 2000 / 60
@@ -96,7 +96,7 @@ def test_an_agents_wall_clock_that_jumps_is_of_no_consequence(server, days):
 def test_after_an_hour_of_sleep_a_rate_is_that_of_the_hour(server):
     with Survivor(server) as watch:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         commit(server, 100_000)
         samples = watch.scrape(HOUR)
 

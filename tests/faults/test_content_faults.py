@@ -34,12 +34,12 @@ def statuses(samples: Samples, features: Sequence[str] = PGSS) -> set[str]:
 def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
     with Survivor(server, **limits) as watch:
         watch.scrape()
-        good = watch.scrape(60)
+        good = watch.landed(60)
         with server.connect() as blocker, blocker.transaction():
             blocker.execute("LOCK TABLE pg_catalog.pg_stat_bgwriter")
-            bad = watch.scrape(60)
-        watch.scrape(60)
-        better = watch.scrape(60)
+            bad = watch.landed(60)
+        watch.landed(60)
+        better = watch.landed(60)
 
         assert watch.failed(bad) == {
             "checkpoints": status,
@@ -59,12 +59,12 @@ def test_a_statement_that_lasts_too_long_fails_alone(server, limits, status):
 def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
     with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
-        good = watch.scrape(60)
+        good = watch.landed(60)
         admin.execute("DROP EXTENSION pg_stat_statements")
-        missing = watch.scrape(60)
+        missing = watch.landed(60)
         later = watch.scrape(180)
         admin.execute("CREATE EXTENSION pg_stat_statements")
-        back = watch.scrape(60)
+        back = watch.landed(60)
 
         assert value(good, "pg_qps") is not None
         assert statuses(missing) == {"missing_extension"}
@@ -77,18 +77,19 @@ def test_a_dropped_extension_is_missing_and_read_again_when_it_is_back(server):
 
 
 @pytest.mark.fault("F27")
-def test_any_version_of_the_extension_in_any_schema_is_read(fresh_server):
-    server, schema = fresh_server(18), '"mon ""it\'or"'
+def test_any_version_of_the_extension_in_any_schema_is_read(newest):
+    server, schema = newest, '"mon ""it\'or"'
     with Survivor(server) as watch, server.connect() as admin:
         admin.execute(f"CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO monitor")
         seen = {}
         for version in ("1.7", "1.8", "1.9", "1.10", "1.12"):
             admin.execute("DROP EXTENSION pg_stat_statements")
             admin.execute(f"CREATE EXTENSION pg_stat_statements SCHEMA {schema} VERSION '{version}'")
-            watch.scrape(60)
-            samples = watch.scrape(60)
+            watch.landed(60)
+            samples = watch.landed(60)
             seen[version] = statuses(samples), watch.failed(samples), bool(samples.get("pg_stmt_calls_total"))
 
+        admin.execute(f"DROP SCHEMA {schema} CASCADE; CREATE EXTENSION pg_stat_statements")
         assert seen == dict.fromkeys(seen, ({"ok"}, {}, True))
 
 
@@ -107,7 +108,7 @@ def test_a_library_that_is_not_loaded_is_missing(settings):
     settings.restart()
     with Survivor(settings) as watch:
         watch.scrape()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert statuses(samples) == {"missing_extension"}
         assert not {"pg_stmt_calls_total", "pg_qps"} & samples.keys()
@@ -126,7 +127,7 @@ def test_evicted_statements_make_no_rate_negative(settings):
                 client.execute("SELECT " + ", ".join(["1"] * columns))
                 if columns < 20:
                     client.execute("SELECT " + ", ".join(["1"] * columns))
-            seen.append(watch.scrape(60))
+            seen.append(watch.landed(60))
         others = [value(s, "pg_stmt_calls_total", db="postgres", queryid="other") for s in seen[1:]]
         rates = [value(s, "pg_qps") for s in seen[1:]]
 
@@ -144,7 +145,7 @@ def test_statements_without_an_id_are_no_rows_and_no_failure(settings):
         client.execute("SELECT pg_stat_statements_reset()")
         for _ in range(2):
             client.execute("SELECT 'nobody counts this'")
-            samples = watch.scrape(60)
+            samples = watch.landed(60)
         settings.configure({"compute_query_id": "auto"})
 
         assert watch.failed(samples) == {}
@@ -166,9 +167,9 @@ def test_statistics_that_were_reset_make_no_absurd_rate(server, reset):
     commit(server, 100_000)
     with Survivor(server) as watch, server.connect() as admin:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         admin.execute(reset)
-        seen = [watch.scrape(60) for _ in range(2)]
+        seen = [watch.landed(60) for _ in range(2)]
 
         for samples in seen:
             for metric, most in {"pg_tps": 100, "pg_qps": 100, "pgmon_db_share_ratio": 1}.items():
@@ -197,10 +198,10 @@ def test_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
             first = watch.scrape()  # the guard has looked into every database there was
             watch.rest()
             admin.execute("CREATE DATABASE doomed")
-            watch.scrape(60)
+            watch.landed(60)
             watch.rest()
             facts = watch.agent.caches["workload"].latest
-            second = watch.scrape(60)
+            second = watch.landed(60)
             crowd = sessions(server)
         admin.execute("DROP DATABASE IF EXISTS renamed")
 
@@ -255,12 +256,12 @@ def hostile(server: Server) -> Iterator[Server]:
 @pytest.mark.fault("F43", "F44")
 def test_the_settings_of_the_role_change_nothing(server, request):
     with Survivor(server) as watch:
-        good = [watch.scrape(), watch.scrape(60)][-1]
+        good = [watch.scrape(), watch.landed(60)][-1]
         ours = sessions(server)
     server.wait_for("SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = 'pgmon'", 0)
     request.getfixturevalue("hostile")
     with Survivor(server) as watch:
-        seen = [watch.scrape()] + [watch.scrape(60) for _ in range(5)]
+        seen = [watch.scrape()] + [watch.landed(60) for _ in range(5)]
         now = sessions(server)
 
         assert [watch.failed(s) for s in seen] == [{}] * 6
@@ -277,7 +278,7 @@ def test_the_settings_of_the_role_change_nothing(server, request):
 def test_the_settings_of_the_role_change_nothing_on_a_standby(hostile, replica):
     with Survivor(replica) as watch:
         watch.scrape()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert (value(samples, "pg_up"), watch.failed(samples)) == (1, {})
 
@@ -307,7 +308,7 @@ def test_names_in_no_encoding_are_shown_and_break_nothing(server, foreign):
     with Survivor(server, BUDGETS_STORAGE="30s", BUDGETS_HOURLY="30s") as watch:
         watch.scrape()
         watch.rest()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         # One statement in SQL_ASCII, and pg_stat_statements tells the text of none.
         assert watch.failed(samples) == ({"statement_texts": "failed"} if foreign == "SQL_ASCII" else {})
@@ -320,8 +321,8 @@ def test_names_in_no_encoding_are_shown_and_break_nothing(server, foreign):
 @pytest.mark.fault("F90")
 def test_two_agents_watch_one_server_and_neither_minds(server):
     environ = {"PGMON_LIMITS_CONNECTIONS": "2", "PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s"}
-    with Process(server.dsn("monitor"), environ=environ) as other, Survivor(server, LIMITS_CONNECTIONS="2") as watch:
-        seen = [watch.scrape(60) for _ in range(3)]
+    with Process(server.dsn("monitor"), environ=environ) as other, Survivor(server) as watch:
+        seen = [watch.landed(60) for _ in range(3)]
         other.wait_for("pg_up", 1)
 
         assert (value(seen[-1], "pg_up"), watch.failed(seen[-1])) == (1, {})

@@ -237,6 +237,7 @@ HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
         (b"GET /%ff%fe HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404}),
         (b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404}),
         (b"GET //livez HTTP/1.1\r\nHost: localhost\r\n\r\n", {200, 404}),
+        (b"GET /queries//x HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
         (b"GET /livez/ HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
         (b"GET //evil.example/alerts HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
         (b"GET /\\evil.example HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),

@@ -80,9 +80,9 @@ def test_the_guard_refuses_a_server_that_was_down_at_start(server, proxy):
 def test_nobody_sees_a_restart(server):
     with Survivor(server) as watch:
         watch.scrape()
-        watch.scrape(60)
+        watch.landed(60)
         server.restart()
-        samples = watch.scrape(60)
+        samples = watch.landed(60)
 
         assert (value(samples, "pg_up"), value(samples, "pg_connections") > 0) == (1, True)
         assert (watch.failed(samples), sum(samples["pgmon_errors_total"].values())) == ({}, 0)
@@ -147,7 +147,7 @@ def test_after_the_end_a_refresh_fails_and_nothing_else(server):
     with Survivor(server) as watch:
         watch.scrape()
         watch.agent.close()
-        watch.scrape(60)
+        watch.landed(60)
         watch.rest()
         samples = watch.scrape()
 
@@ -194,30 +194,30 @@ def test_sessions_that_are_there_measure_a_server_that_fills_up(server):
     with Survivor(server) as watch:
         watch.scrape()
         with filled(server):
-            samples = watch.scrape(60)
+            samples = watch.landed(60)
 
         assert value(samples, "pg_up") == 1
         assert value(samples, "pg_connections_used_ratio") >= 1
 
 
 @pytest.fixture(params=[12, 16], ids="pg{}".format)
-def aging(request, server, fresh_server) -> Server:
+def aging(request, server, oldest) -> Server:
     """Return a server of a version with a statistics collector, and of one without."""
-    return server if request.param == server.major else fresh_server(request.param)
+    return {server.major: server, oldest.major: oldest}[request.param]
 
 
 def test_a_crash_makes_no_rate(aging):
     server = aging
     with Survivor(server) as watch:
         watch.scrape()
-        before = watch.scrape(60)
+        before = watch.landed(60)
         with server.connect() as victim:
             server.kill_backend(victim.info.backend_pid, signal.SIGKILL)
         server.wait_for("SELECT 1", 1)
         commit(server, 100_000)
         took = watch.until("pg_up", 1)
-        first = watch.scrape(60)
-        second = watch.scrape(60)
+        first = watch.landed(60)
+        second = watch.landed(60)
 
         assert value(before, "pg_tps", db="postgres") is not None
         assert took <= RECOVERY
@@ -244,11 +244,11 @@ def flush(server: Server) -> None:
 def test_a_promotion_changes_what_is_read_and_compares_nothing(replica):
     with Survivor(replica) as watch:
         watch.scrape()
-        before = watch.scrape(60)
+        before = watch.landed(60)
         replica.promote()
         commit(replica, 100_000)
-        first = watch.scrape(60)
-        second = watch.scrape(60)
+        first = watch.landed(60)
+        second = watch.landed(60)
 
         assert (check(before, "standby"), check(before, "freshness")) == ("ok", "not_supported")
         assert (check(first, "standby"), check(first, "freshness")) == ("not_supported", "ok")
@@ -300,7 +300,7 @@ def test_without_pg_monitor_everything_is_denied_then_absent_and_never_zero(serv
         admin.execute("REVOKE pg_monitor FROM monitor")
         try:
             young = watch.scrape(30)
-            old = watch.scrape(60)
+            old = watch.landed(60)
             older = watch.scrape(11_000)  # longer than any loop's max_stale
         finally:
             admin.execute("GRANT pg_monitor TO monitor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -11,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 import running
 import servers
 from fakes import HaltingTime
-from pgmon.agent import TIERS
+from pgmon.agent import TIERS, Agent
 from pgmon.exposition import sanitised
 from pgmon.feature import Tier
+from pgmon.features.prepared import PREPARED
+from pgmon.features.transactions import TRANSACTIONS
 from pgmon.web import create_app
 from reading import landed
 
@@ -246,3 +249,32 @@ def test_a_hostile_table_name_is_one_label_in_the_metrics(client):
     assert running.value(
         samples, "pg_table_never_autovacuumed", relation=sanitised(f"public.{servers.HOSTILE_NAME}"), db="app"
     )
+
+
+# --- a bug of ours ----------------------------------------------------------------------------------------------------
+
+
+class Unshowable:
+    """A value that nobody thought of."""
+
+    def __str__(self):
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.fault("F66")
+@newest
+def test_a_panel_that_fails_leaves_the_others_on_its_page(server):
+    def wrong(raw, before, config):
+        return [replace(row, application=Unshowable()) for row in TRANSACTIONS.derive(raw, before, config)]
+
+    features = [PREPARED, replace(TRANSACTIONS, derive=wrong)]
+    agent = Agent(running.configured(server.dsn("monitor")), features=features)
+    try:
+        landed(agent)
+        answer = create_app(agent).test_client().get("/activity")
+    finally:
+        agent.close()
+
+    assert answer.status_code == 200
+    assert answer.text.count("pgmon failed to show it") == 1
+    assert 'id="prepared"' in answer.text

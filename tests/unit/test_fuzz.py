@@ -90,12 +90,15 @@ QUERY = tokens(
 )
 
 
+@example("/queries/", "/x", "")
+@example("/", "/..", "\n")
+@example("/static/", "/\n", "")
 @given(PATHS, tokens("..", "/", "%2e", "\\", "__class__", "{{7*7}}"), QUERY)
 @few
 def test_any_url_is_answered_without_an_error_of_ours_and_leads_nowhere_else(client, path, below, query):
-    answer = client.get(
-        path + (below if path.endswith("/") else ""), query_string=query.encode("utf-8", "replace").decode("latin-1")
-    )
+    url = {"PATH_INFO": path + below if path.endswith("/") else path, "QUERY_STRING": query}
+    wsgi = {name: text.encode(errors="replace").decode("latin-1") for name, text in url.items()}
+    answer = client.get("/", environ_overrides=wsgi)
 
     assert answer.status_code < 500
     assert "Location" not in answer.headers
