@@ -42,7 +42,11 @@ def check(name: str, row: type, described: Described) -> None:
 
 
 def rows(row: Callable[..., R], described: Described, records: Iterable[Sequence[Any]]) -> list[R]:
-    """Return records as rows. A length of time below 0 is 0: the server's clock was set back meanwhile."""
+    """Return records as rows. A length of time below 0 is 0: the server's clock was set back meanwhile.
+
+    >>> rows(lambda seconds: seconds, [("idle_seconds", 701)], [(-2.5,), (None,)])
+    [0.0, None]
+    """
     lengths = [name.endswith(LENGTHS) and oid in OIDS[float] for name, oid in described]
     return [
         row(*(max(v, 0.0) if long and v is not None else v for v, long in zip(r, lengths, strict=True)))

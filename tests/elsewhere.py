@@ -10,9 +10,11 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from proxy import Proxy, listen
 from servers import Server
+from watching import eventually
 
 PORT = 5432  # every port of a new namespace is free
 SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -77,3 +79,10 @@ class Elsewhere:
             yield
         finally:
             _run(*self._inside, "iptables", "-F")
+            eventually(self._is_heard, within=20)  # TCP tries again after ever longer pauses
+
+    def _is_heard(self) -> bool:
+        """Whether all that was sent to the namespace has arrived."""
+        there = f"{socket.inet_aton(self.host)[::-1].hex()}:{PORT:04x}".upper()
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        return not any(row[2] == there and not row[4].startswith("00000000:") for row in rows)

@@ -10,7 +10,7 @@ from pgmon.agent import Agent
 from running import Process, Samples, value
 from servers import Server
 from surviving import Survivor
-from watching import SESSIONS, check, commit, sessions
+from watching import SESSIONS, Watch, check, commit, sessions
 
 PGSS = ("statements", "latency", "cost")
 
@@ -195,7 +195,7 @@ def test_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone):
                 return super().chosen(databases)
 
         with Survivor(server, Late) as watch:
-            first = watch.scrape()  # the guard has looked into every database there was
+            first = watch.landed()  # the guard has looked into every database there was
             watch.rest()
             admin.execute("CREATE DATABASE doomed")
             watch.landed(60)
@@ -321,7 +321,7 @@ def test_names_in_no_encoding_are_shown_and_break_nothing(server, foreign):
 @pytest.mark.fault("F90")
 def test_two_agents_watch_one_server_and_neither_minds(server):
     environ = {"PGMON_LIMITS_CONNECTIONS": "2", "PGMON_SAMPLE_INTERVALS_HOT_PATH": "1s"}
-    with Process(server.dsn("monitor"), environ=environ) as other, Survivor(server) as watch:
+    with Process(server.dsn("monitor"), environ=environ) as other, Watch(server.dsn("monitor")) as watch:
         seen = [watch.landed(60) for _ in range(3)]
         other.wait_for("pg_up", 1)
 

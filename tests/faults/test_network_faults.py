@@ -168,7 +168,8 @@ def test_a_reset_in_the_middle_of_an_answer_is_not_even_seen(server, proxy, rate
 @pytest.mark.fault("F10")
 def test_an_answer_that_drips_ends_at_the_budget(server, proxy):
     with Survivor(server, port=proxy.port, MAX_STALE_HOT_PATH="5m", **SHORT) as watch:
-        watch.scrape()
+        watch.until("pg_up", 1)
+        watch.landed(15)
         proxy.drip(500)
         watch.landed(60)
         watch.rest()

@@ -146,6 +146,7 @@ def test_nobody_else_is_asked_once_the_server_is_unreachable():
 
     assert bench.asked == ["f"]
     assert bench.reading("g").failure is Kind.UNREACHABLE
+    assert bench.snapshot.failure.kind is Kind.UNREACHABLE  # one thing happened, and is told once
 
 
 def test_nobody_starves_behind_a_statement_that_eats_the_budget():
