@@ -77,7 +77,9 @@ def careful(view: View, feature: Feature[Any, Any], make: Callable[[], Panel]) -
         log.exception("a panel failed", feature=feature.name)
         said = State("error", "bug", f"pgmon failed to show it ({type(exc).__name__}): please report")
         table = tables.table(view, feature, ())
-        return Panel(feature, words.title(feature.name), "", said, (), "not shown", (), True, given={"table": table})
+        return Panel(
+            feature, words.title(feature.name), "", said, (), "not shown", (), (), True, given={"table": table}
+        )
 
 
 def _panel(view: View, feature: Feature[Any, Any]) -> Panel:
