@@ -24,7 +24,7 @@ class Duty:
     def __init__(self, agent: Agent, server: Server, time: ShiftedTime, receiver: HTTPServer) -> None:
         self.agent, self.server, self._time, self._receiver = agent, server, time, receiver
         self.after: Callable[[], None] = lambda: None  # what else happens at every tick
-        self.still = threading.Lock()  # while somebody has it, time is not pushed
+        self.still = threading.Lock()  # who scrapes holds it, and sees no time pushed without what is then read
 
     def watch(self, seconds: float, step: float = 15.0) -> list[str]:
         """Tick every 15 s for so long; return what was told meanwhile."""
@@ -35,23 +35,24 @@ class Duty:
 
     def tick(self, step: float = 15.0) -> None:
         """Let time pass, read what is due and judge it."""
-        self._passes(step)
-        self.agent.tick()
-        reading.rest()
+        with self.still:
+            self._passes(step)
+            self.agent.tick()
+            reading.rest()
         self.after()
 
     def skip(self, seconds: float, *tiers: Tier) -> None:
         """Let time pass and read some tiers, all of them when none is named; nothing is judged."""
         caches = [self.agent.caches[tier] for tier in tiers or TIERS]
         before = [cache.latest for cache in caches]
-        self._passes(seconds)
-        for cache, old in zip(caches, before, strict=True):
-            eventually(lambda cache=cache, old=old: cache.read(1.0) is not old, 30)
+        with self.still:
+            self._passes(seconds)
+            for cache, old in zip(caches, before, strict=True):
+                eventually(lambda cache=cache, old=old: cache.read(1.0) is not old, 30)
 
     def _passes(self, seconds: float) -> None:
-        with self.still:
-            reading.rest()  # who scrapes may have begun what is now not to be late
-            self._time.ahead += seconds
+        reading.rest()  # who scrapes may have begun what is now not to be late
+        self._time.ahead += seconds
 
     def told(self, since: int) -> list[str]:
         """Return what was told after so many messages, when all are sent."""

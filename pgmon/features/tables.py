@@ -104,7 +104,6 @@ class Due:
         "For how long a table is seen to be due without anybody vacuuming, or analyzing, it.",
         "seconds",
     )
-    kept_by: str = detail("Who keeps the dead rows of before the last VACUUM, so that it removed none.")
 
 
 @row
@@ -189,8 +188,10 @@ def held_back(now: Sequence[Table], before: Before[Table, HeldBack] | None, conf
     if not now:
         return []
     t, due = now[0], sum((t.dead_due or 0) > 1 for t in now)
-    same = before is not None and before.rows and before.rows[0].xid == t.held_xid is not None
-    seconds = before.rows[0].seconds + before.elapsed if before and same else 0.0
+    prior = before.rows[0] if before and before.rows else None
+    seconds = 0.0
+    if before and prior and prior.xid == t.held_xid is not None:
+        seconds = prior.seconds + before.elapsed
     return [HeldBack(seconds, due, t.holder or "", t.holder_pid, t.held_xid)]
 
 
@@ -201,7 +202,7 @@ def due(now: Sequence[Table], before: Before[Table, Due] | None, config: Config)
     chosen = sticky(now, lambda t: t.relation, (lambda t: t.most_due,), members, config.limits.top_relations)
     elapsed = before.elapsed if before else 0.0
     return [
-        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed), t.kept_by)
+        Due(reason, t.relation, factor, overdue(t, reason, prior.get((t.relation, reason)), elapsed))
         for t in chosen
         for reason, factor in t.due.items()
     ]
@@ -257,7 +258,7 @@ BEHIND = Rule(
     # A small table that is always being updated is far beyond its threshold whenever autovacuum comes, once a minute.
     (Is("reason", ("dead",)), Over("factor", 2), Over("overdue_seconds", 0)),
     600.0,
-    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes{kept_by:, kept by }",
+    "{relation}: {factor:.1f} times the dead rows at which autovacuum comes, and nobody came",
 )
 STARVED = Rule(
     "AutovacuumStarvation",

@@ -51,7 +51,7 @@ def payload(n: Notification) -> dict[str, Any]:
 
 
 def _alert(alert: Alert, base: str) -> dict[str, Any]:
-    labels = {"alertname": alert.name, "severity": alert.severity, **alert.labels}
+    labels = {**alert.labels, "alertname": alert.name, "severity": alert.severity}
     link = f"{base.rstrip('/')}/alerts/{alert.name}" if base else ""
     annotations = {
         "summary": alert.message,

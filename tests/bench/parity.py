@@ -36,7 +36,7 @@ ALERTMANAGER = Path(__file__).parents[2] / "examples" / "alertmanager" / "alertm
 INTERVAL = "500ms"
 SCALE = 300  # by which `for` is shorter
 # A busy machine is none of the incidents, and shortened it would be one.
-PATIENT = {"BUDGETS_HOT_PATH": "5s", "BUDGETS_WORKLOAD": "10s"}
+PATIENT = {"BUDGETS_HOT_PATH": "10s", "BUDGETS_WORKLOAD": "10s", "TIMEOUTS_STATEMENT_TIMEOUT_MS": "10000"}
 FOREIGN = {"job", "instance", "feature", "class", "severity", "alertname", "alertstate"}
 
 Found = Mapping[tuple[str, tuple[tuple[str, str], ...]], str]  # alert and labels: severity

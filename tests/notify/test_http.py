@@ -109,6 +109,12 @@ def test_a_webhook_hears_of_the_end(httpserver):
     assert message["alerts"][0]["endsAt"] == "1970-01-01T00:00:09Z"
 
 
+def test_no_label_of_a_row_passes_for_the_severity_of_its_alert():
+    [told] = payload(notification(alert(severity="critical", labels={"severity": "refuse"})))["alerts"]
+
+    assert told["labels"]["severity"] == "critical"
+
+
 def test_the_fingerprint_is_that_of_the_labels_whatever_the_severity():
     first, later, other = (
         payload(notification(a))["alerts"][0]["fingerprint"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
+from psycopg import sql
 
 import reading
 import servers
@@ -14,6 +16,7 @@ from fakes import ShiftedTime
 from pgmon.incidents import sessions
 from pgmon.web import create_app
 from running import value
+from servers import PASSWORDS, Server, prepare
 from watching import eventually
 
 LASTS = """SELECT count(*) > 0 FROM pg_catalog.pg_stat_activity
@@ -124,28 +127,34 @@ def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_serve
     assert summary.endswith("before it fired ConnectionSaturation")
 
 
-def test_a_restart_is_not_an_outage(fresh_server, httpserver):
-    server = fresh_server()
-    with on_duty(server, httpserver) as duty:
-        server.restart()
+@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+def spare(request) -> Iterator[Server]:
+    """Return a server of a version that survives what these tests do to it."""
+    with Server(require(request.param)) as made:
+        prepare(made)
+        yield made
+
+
+def test_a_restart_is_not_an_outage(spare, httpserver):
+    with on_duty(spare, httpserver) as duty:
+        spare.restart()
         told = duty.watch(GROUP)
 
     assert told == ["firing warning ServerRestarted"]
 
 
-def test_a_crash_is_told_as_one(fresh_server, httpserver):
-    server = fresh_server()
-    with on_duty(server, httpserver) as duty, server.connect() as victim:
-        server.kill_backend(victim.info.backend_pid, 9)
-        eventually(lambda: "database system is ready" in server.log().rpartition("terminated by signal 9")[2])
+def test_a_crash_is_told_as_one(spare, httpserver):
+    with on_duty(spare, httpserver) as duty, spare.connect() as victim:
+        spare.kill_backend(victim.info.backend_pid, 9)
+        eventually(lambda: "database system is ready" in spare.log().rpartition("terminated by signal 9")[2])
         told = duty.watch(60)
 
     assert told == ["firing warning ServerRestarted"]
     assert "crashed and recovered" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
 
 
-def test_a_promotion_is_told(fresh_server, httpserver):
-    with fresh_server().standby() as standby, on_duty(standby, httpserver) as duty:
+def test_a_promotion_is_told(spare, httpserver):
+    with spare.standby() as standby, on_duty(standby, httpserver) as duty:
         standby.promote()
         told = duty.watch(60)
 
@@ -153,23 +162,32 @@ def test_a_promotion_is_told(fresh_server, httpserver):
     assert "is the primary now" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
 
 
-def test_a_login_that_is_refused_is_told_as_such(fresh_server, httpserver):
-    server = fresh_server()
-    with on_duty(server, httpserver) as duty, server.connect() as admin:
+def test_a_login_that_is_refused_is_told_as_such(spare, httpserver):
+    with on_duty(spare, httpserver) as duty, spare.connect() as admin:
         admin.execute("ALTER ROLE monitor PASSWORD 'another'")
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgmon'")
         told = duty.watch(180)
+        admin.execute(sql.SQL("ALTER ROLE monitor PASSWORD {}").format(PASSWORDS["monitor"]))
 
     assert told == ["firing critical CannotLogIn"]
 
 
-def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(fresh_server, httpserver):
-    server = fresh_server()
-    with on_duty(server, httpserver) as duty, server.connect() as admin:
+def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(spare, httpserver):
+    with on_duty(spare, httpserver) as duty, spare.connect() as admin:
         admin.execute("REVOKE pg_monitor FROM monitor")
         told = duty.watch(2 * GROUP)
+        admin.execute("GRANT pg_monitor TO monitor")
 
     assert told == ["firing warning CoverageLost"]
+
+
+def test_a_role_that_can_write_is_told_where_it_is_let(spare, httpserver):
+    with on_duty(spare, httpserver, SECURITY_READ_ONLY_ENFORCE="false") as duty, spare.connect(dbname="app") as admin:
+        admin.execute("GRANT INSERT ON churned TO monitor")
+        told = duty.watch(3600 + 2 * GROUP, GROUP)
+        admin.execute("REVOKE INSERT ON churned FROM monitor")
+
+    assert told == ["firing critical PrivilegesGained"]
 
 
 # --- what is told of the telling --------------------------------------------------------------------------------------

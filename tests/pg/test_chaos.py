@@ -15,7 +15,7 @@ from chaos import SIZES, calms, experienced, fired, followed, played, recovers, 
 from conftest import require
 from duty import Duty, on_duty
 from pgmon.alerts.alert import Alert
-from pgmon.incidents import INCIDENTS, sessions
+from pgmon.incidents import INCIDENTS, relations, sessions
 from pgmon.incidents.scene import Scene
 from servers import Server, Standby
 
@@ -83,10 +83,10 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Standby]]:
             yield primary, standby
 
 
-def told(duty: Duty, name: str, limit: float) -> list[str]:
+def told(duty: Duty, name: str, limit: float, step: float = 15) -> list[str]:
     """Return the messages until an alert fires, which it must within a limit, and four minutes after."""
     heard = len(duty.payloads)
-    found = followed(duty, name, limit, 15)
+    found = followed(duty, name, limit, step)
     assert set(found) == {name}
     return duty.told(heard)
 
@@ -274,6 +274,32 @@ def test_a_page_whose_checksum_is_wrong_names_its_database(pair, httpserver):
 
     assert heard == ["firing critical ChecksumFailure"]
     assert alert.object == "broken"
+
+
+def test_a_partition_that_is_kept_for_too_long_is_told(pair, httpserver):
+    primary, _ = pair
+    kept = '{"incident_partition_gap.samples": "1d"}'
+    with on_duty(primary, httpserver, PARTITIONS_RETENTION=kept) as duty:
+        with relations.partition_gap.on(primary.dsn(dbname="app"), hours=36) as scene:
+            found = followed(duty, "RetentionOverdue", 3600 + 2 * 600 + 300, 300)
+        calms(duty, 1200, 300)
+
+    assert set(found) == {"RetentionOverdue"}
+    assert points_at(found["RetentionOverdue"], scene)
+
+
+def test_an_index_whose_collation_changed_is_told(pair, httpserver):
+    primary, _ = pair
+    with on_duty(primary, httpserver) as duty, primary.connect(dbname="app") as admin:
+        admin.execute('CREATE TABLE names (name text COLLATE "en-x-icu" PRIMARY KEY)')
+        changed = "UPDATE pg_collation SET collversion = {} WHERE collname = 'en-x-icu'"
+        admin.execute(changed.format("'old ' || collversion"))
+        heard = told(duty, "CollationMismatch", 3600 + 15, 300)
+        admin.execute(changed.format("substr(collversion, 5)"))
+        calms(duty, 7200, 300)
+        admin.execute("DROP TABLE names")
+
+    assert heard == ["firing warning CollationMismatch"]
 
 
 def test_a_subscription_whose_publisher_is_gone_is_told(pair, httpserver):
