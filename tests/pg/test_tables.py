@@ -441,9 +441,8 @@ class Meddling:
 def meddled(agent: Agent, feature: str, db: str, happens: Callable[[], None], tier: Tier = Tier.STORAGE) -> Snapshot:
     """Return a snapshot during which something happened."""
     source, features = Meddling(agent.guard, feature, db, happens), [f for f in FEATURES if f.tier is tier]
-    return Refresher(tier, features, source, agent.cadences[tier], agent.config, agent.chosen, agent.clock.monotonic)(
-        None
-    )
+    cadence, now = agent.cadences[tier], agent.clock.monotonic
+    return Refresher(tier, features, source, cadence, agent.config, agent.chosen, now, agent.latest)(None)
 
 
 def test_a_table_that_is_dropped_before_it_is_measured_is_left_out(server, scratch):
