@@ -479,7 +479,7 @@ def test_a_table_that_is_renamed_has_its_new_name(server, scratch):
 ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'doomed'"
 
 
-@pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "stale_stats")])
+@pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "freeze")])
 def test_a_database_that_is_dropped_is_gone_and_no_error(server, tier, feature):
     with server.connect() as connection:
         connection.execute("CREATE DATABASE doomed")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pgmon import relations
 from pgmon.config import Config, Limits, Security
 from pgmon.feature import Before
 from pgmon.features import (
@@ -727,9 +728,10 @@ def test_the_largest_and_those_that_grew_most_are_measured():
     small = [table(f"t{n}", oid=n, estimated_bytes=n, grown=0.0) for n in range(10)]
     grown = table("grown", oid=99, estimated_bytes=0, grown=5.0)
 
-    rows = tables.candidates([*small, grown], None, CONFIG)
+    rows = relations.candidates([*small, grown], None, CONFIG)
 
-    assert [r.oid for r in rows] == [9, 8, 7, 6, 99]
+    assert [r.oid for r in rows if r.measured] == [9, 8, 7, 6, 99]
+    assert [r.oid for r in rows] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 99]
 
 
 def measured(name: str, size: int | None, locked: bool = False, relkind: str = "r") -> tables.Measured:
