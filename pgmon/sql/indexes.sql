@@ -45,12 +45,13 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
           WHERE a.spare
             AND a.valid
             AND b.valid),
-     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
+     -- a can go, as b does all that it does. Of two that are the same the first one made stays. Looked up one by one: how
+     -- few they are is not known before.
      redundant AS MATERIALIZED (
          SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
            FROM pair AS p
-           JOIN pg_catalog.pg_index AS a ON a.indexrelid = p.a
-           JOIN pg_catalog.pg_index AS b ON b.indexrelid = p.b
+          CROSS JOIN LATERAL (SELECT x.* FROM pg_catalog.pg_index AS x WHERE x.indexrelid = p.a OFFSET 0) AS a
+          CROSS JOIN LATERAL (SELECT x.* FROM pg_catalog.pg_index AS x WHERE x.indexrelid = p.b OFFSET 0) AS b
            JOIN pg_catalog.pg_class AS c ON c.oid = p.a
           WHERE NOT c.relispartition
             AND b.indkey::text || ' ' LIKE a.indkey::text || ' %'
@@ -78,41 +79,40 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
                     > (a.indisprimary, a.indisexclusion, a.indisreplident, a.indisunique, b.indexrelid))
           GROUP BY a.indexrelid),
      foremost AS (
-         (SELECT s.oid FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
+         (SELECT s.* FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
          UNION
          -- The tables that are measured may have grown since their indexes were.
-         (SELECT x.indexrelid
-            FROM pg_catalog.pg_index AS x
-           WHERE x.indrelid = ANY (:relids)
-           ORDER BY pg_catalog.pg_stat_get_live_tuples(x.indrelid) DESC, x.indexrelid
+         (SELECT s.*
+            FROM seen AS s
+           WHERE s.indrelid = ANY (:relids)
+           ORDER BY pg_catalog.pg_stat_get_live_tuples(s.indrelid) DESC, s.oid
            LIMIT 4 * :top_indexes)
          UNION
-         (SELECT u.oid
-            FROM (SELECT s.oid FROM seen AS s WHERE s.droppable ORDER BY s.pages DESC, s.oid OFFSET 0) AS u
+         (SELECT u.*
+            FROM (SELECT s.* FROM seen AS s WHERE s.droppable ORDER BY s.pages DESC, s.oid OFFSET 0) AS u
            WHERE pg_catalog.pg_stat_get_numscans(u.oid) = 0
            LIMIT 2 * :top_indexes)
          UNION
-         (SELECT s.oid FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
+         (SELECT s.* FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
          UNION
-         (SELECT r.oid
-            FROM redundant AS r
-            JOIN seen AS s ON s.oid = r.oid
+         (SELECT s.*
+            FROM seen AS s
+            JOIN redundant AS r ON r.oid = s.oid
            ORDER BY s.pages DESC, s.oid
            LIMIT :top_indexes)),
      chosen AS MATERIALIZED (
-         SELECT s.oid,
-                s.valid,
-                s.droppable,
-                s.indrelid,
+         SELECT f.oid,
+                f.valid,
+                f.droppable,
+                f.indrelid,
                 CASE WHEN x.indpred IS NOT NULL
-                     THEN s.pages  -- how many of the table's rows it has is not known
+                     THEN f.pages  -- how many of the table's rows it has is not known
                      WHEN c.reltuples > 0
-                     THEN s.pages * greatest(1, pg_catalog.pg_stat_get_live_tuples(s.indrelid) / c.reltuples)
-                     ELSE greatest(s.pages, pg_catalog.pg_stat_get_live_tuples(s.indrelid) / 250)
+                     THEN f.pages * greatest(1, pg_catalog.pg_stat_get_live_tuples(f.indrelid) / c.reltuples)
+                     ELSE greatest(f.pages, pg_catalog.pg_stat_get_live_tuples(f.indrelid) / 250)
                  END::float8 AS pages,
-                EXISTS (SELECT FROM locked AS l WHERE l.oid IN (s.oid, s.indrelid)) AS locked
+                EXISTS (SELECT FROM locked AS l WHERE l.oid IN (f.oid, f.indrelid)) AS locked
            FROM foremost AS f
-           JOIN seen AS s ON s.oid = f.oid
            JOIN pg_catalog.pg_index AS x ON x.indexrelid = f.oid
            JOIN pg_catalog.pg_class AS c ON c.oid = f.oid)
 SELECT n.nspname || '.' || c.relname AS index,
