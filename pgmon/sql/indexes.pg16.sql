@@ -38,7 +38,7 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
             AND c.relpersistence <> 't'
             AND c.relnamespace <> 'pg_toast'::regnamespace
             AND c.oid >= 16384),  -- what initdb made is below
-     -- Few begin with the same column: the rest of a row of pg_index is wide.
+     -- Few begin with the same column.
      pair AS MATERIALIZED (
          SELECT a.oid AS a, b.oid AS b
            FROM seen AS a
@@ -46,8 +46,8 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
           WHERE a.spare
             AND a.valid
             AND b.valid),
-     -- a can go, as b does all that it does. Of two that are the same the first one made stays. Looked up one by one: how
-     -- few they are is not known before.
+     -- a can go, as b does all that it does. Of two that are the same the first one made stays. They are looked up one by
+     -- one: that they are few the planner does not know.
      redundant AS MATERIALIZED (
          SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
            FROM pair AS p

@@ -24,7 +24,7 @@ WITH /* pgmon:partitions */ RECURSIVE tree AS (
           CROSS JOIN LATERAL (SELECT r.relkind, r.relpartbound, r.reltuples
                                 FROM pg_catalog.pg_class AS r
                                WHERE r.oid = t.oid
-                              OFFSET 0) AS c  -- one by one: how many there are is not known before, and all are many
+                              OFFSET 0) AS c  -- one by one: the planner would read all there are
           WHERE t.parent <> 0
             AND c.relkind <> 'p'),
      leaves AS (

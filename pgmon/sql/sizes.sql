@@ -41,7 +41,7 @@ WITH /* pgmon:sizes */ RECURSIVE locked AS MATERIALIZED (
           CROSS JOIN LATERAL (SELECT r.relkind, r.relpages, r.reltoastrelid
                                 FROM pg_catalog.pg_class AS r
                                WHERE r.oid = t.oid
-                              OFFSET 0) AS c  -- one by one: how many there are is not known before, and all are many
+                              OFFSET 0) AS c  -- one by one: the planner would read all there are
            LEFT JOIN pg_catalog.pg_class AS o ON o.oid = c.reltoastrelid
            LEFT JOIN measured AS s ON s.oid = t.oid
           WHERE c.relkind IN ('r', 'p')

@@ -1,5 +1,6 @@
--- The tables most due for an ANALYZE by their own thresholds, of those that `relations` chose; and the partitioned tables, whose parent autovacuum never
--- analyzes: what the statistics say of it is known from 14 on, when reltuples is -1 before the first ANALYZE.
+-- The tables most due for an ANALYZE by their own thresholds, of those that `relations` chose; and the partitioned
+-- tables, whose parent autovacuum never analyzes: what the statistics say of it is known from 14 on, when reltuples is
+-- -1 before the first ANALYZE.
 WITH /* pgmon:stale_stats */ setting AS (
          SELECT pg_catalog.current_setting('autovacuum_analyze_threshold')::float8 AS base,
                 pg_catalog.current_setting('autovacuum_analyze_scale_factor')::float8 AS scale),
