@@ -172,6 +172,7 @@ def test_f33_a_database_that_is_gone_before_its_turn_is_passed_over(server, gone
 
         with Watch(server.dsn("monitor"), Late) as watch:
             first = watch.scrape()  # the guard has looked into every database there was
+            watch.scrape(1)  # nobody waits for the storage loop any more
             watch.rest()
             admin.execute("CREATE DATABASE doomed")
             watch.scrape(60)
