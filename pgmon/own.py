@@ -157,8 +157,11 @@ def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, 
 
 
 def status(readings: Sequence[Reading]) -> str:
-    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only."""
-    found = {str(r.failure or "ok") for r in readings}
+    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only.
+
+    A database that waits for its first turn says nothing of the others.
+    """
+    found = {str(r.failure or "ok") for r in readings if r.failure is not Kind.WAITING} or {str(Kind.WAITING)}
     return found.pop() if len(found) == 1 else "degraded"
 
 
