@@ -90,7 +90,7 @@ class Agent:
     def _refresher(
         self, tier: Tier, features: Sequence[Feature[Any, Any]], source: Source, cadence: Cadence
     ) -> Refresher:
-        return Refresher(tier, features, source, cadence, self.config, self.chosen, self.clock.monotonic)
+        return Refresher(tier, features, source, cadence, self.config, self.chosen, self.clock.monotonic, self.latest)
 
     def _cache(self, tier: Tier) -> Cache[Snapshot]:
         heard: list[Callable[[Snapshot], None]] = [Changes(tier), self.history]
@@ -115,6 +115,10 @@ class Agent:
             self.clock.monotonic,
             self.exposition.room,
         )
+
+    def latest(self, tier: Tier) -> Snapshot | None:
+        """Return what a tier has read last."""
+        return self.caches[tier].latest
 
     def chosen(self, databases: Sequence[str]) -> list[str]:
         """Return the databases to visit."""

@@ -12,6 +12,7 @@ from pgmon.feature import Tier
 from pgmon.snapshot import ABSENT, Key, Snapshot
 
 log = structlog.get_logger(__name__)
+NOT_YET = (Kind.SKIPPED, Kind.WAITING)
 
 
 class Changes:
@@ -39,7 +40,7 @@ class Changes:
             log.info("refresh works again", tier=self._tier)
 
     def _compare(self, snapshot: Snapshot) -> None:
-        skipped = {key for key, r in snapshot.readings.items() if r.failure is Kind.SKIPPED}  # nothing is known of it
+        skipped = {key for key, r in snapshot.readings.items() if r.failure in NOT_YET}  # nothing is known of it
         now = {key: str(r.failure) for key, r in snapshot.readings.items() if r.failure and key not in skipped}
         now |= {key: self._failing[key] for key in skipped & self._failing.keys()}
         for key in now.keys() | self._failing.keys():

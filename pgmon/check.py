@@ -79,7 +79,7 @@ def _failures(agent: Agent, role: str) -> dict[str, str]:
     return {
         r.feature.name: _with_cure(kind, r.message, role, r.feature.tier)
         for r, kind in failed
-        if kind is not Kind.SKIPPED  # its turn comes
+        if kind not in (Kind.SKIPPED, Kind.WAITING)  # its turn comes
     }
 
 

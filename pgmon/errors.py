@@ -28,6 +28,7 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"  # nobody answers
     REFUSED = "refused"  # the guard does not let us ask
     SKIPPED = "skipped"  # the tier's budget was spent before its turn
+    WAITING = "waiting"  # another tier has yet to choose what is asked about
     FAILED = "failed"  # PostgreSQL reported another error
     BUG = "bug"  # pgmon made a mistake
 

@@ -122,7 +122,7 @@ Derive = Callable[[Sequence[W], "Before[W, R] | None", Config], Sequence[R]]
 
 
 class Look(Protocol):
-    """The rows that another feature of the tier and database has now."""
+    """The rows that another feature of the database has now; of another tier they may be as old as it is slow."""
 
     def __call__(self, feature: Feature[Any, R], /) -> Sequence[R]: ...
 

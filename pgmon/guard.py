@@ -11,7 +11,7 @@ import structlog
 
 from pgmon.errors import Kind, QueryError
 from pgmon.facts import Facts
-from pgmon.feature import Feature, Params, Tier
+from pgmon.feature import Feature, Params, Scope, Tier
 from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.findings import MADE_FOR_IT, SEVERITIES, Finding
 from pgmon.refresh import Source
@@ -19,6 +19,7 @@ from pgmon.snapshot import Key, Reading, Snapshot
 
 JUDGED = (PRIVILEGES, GRANTS)
 TIME = 10.0  # seconds to judge a server nobody has seen: a database of 1.6 million columns takes 0.3 s
+JUST_NOW = 60.0  # seconds within which the hourly loop follows, at the start and after a failover
 SHOWN = 20
 ADVICE = f"or use a role made for it: {MADE_FOR_IT}"
 
@@ -40,6 +41,7 @@ class Guard:
         self._lock = threading.Lock()
         self._admitted: set[tuple[str, str]] = set()  # system identifier, role
         self._readings: Mapping[Key, Reading] = {}
+        self._judged: dict[Key, Reading] = {}  # what the hourly loop would ask again
         self.findings: Sequence[Finding] | None = None  # None: no server was judged yet
 
     def facts(self, db: str, tier: Tier, deadline: float) -> Facts:
@@ -50,7 +52,11 @@ class Guard:
         return facts
 
     def ask(self, feature: Feature[Any, Any], facts: Facts, params: Params, deadline: float) -> tuple[str, list[Any]]:
-        """Ask the door."""
+        """Ask the door, but not for what was judged just now."""
+        db = facts.db if feature.scope is Scope.DATABASE else ""
+        judged = self._judged.pop((feature.name, db), None)
+        if judged and judged.taken is not None and self._now() - judged.taken < JUST_NOW:
+            return judged.sql, list(judged.raw)
         return self._door.ask(feature, facts, params, deadline)
 
     def _admit(self, facts: Facts, deadline: float) -> None:
@@ -84,6 +90,7 @@ class Guard:
             if reading.failure and db in ("", facts.db):
                 raise QueryError(reading.failure, f"the privileges of the role are not known: {reading.message}")
         self._take(snapshot.readings)
+        self._judged = dict(snapshot.readings)
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Hear what the hourly loop has read, and judge it; what it could not read is as it was."""

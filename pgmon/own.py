@@ -24,7 +24,7 @@ from pgmon.guard import Guard
 from pgmon.notify import Notifier
 from pgmon.notify.sender import Sender
 from pgmon.remedy import remedy
-from pgmon.snapshot import ABSENT, Cadence, Reading, Snapshot
+from pgmon.snapshot import NO_FAULT, Cadence, Reading, Snapshot
 
 NEWEST = 18  # the newest major version that the tests run on
 SHOWN = 20  # databases named where a feature could not be read
@@ -158,8 +158,11 @@ def _by_feature(latest: Mapping[Tier, Snapshot]) -> Iterator[tuple[Feature[Any, 
 
 
 def status(readings: Sequence[Reading]) -> str:
-    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only."""
-    found = {str(r.failure or "ok") for r in readings}
+    """Return 'ok', why a feature could not be read, or 'degraded' where that holds in some databases only.
+
+    A database that waits for its first turn says nothing of the others.
+    """
+    found = {str(r.failure or "ok") for r in readings if r.failure is not Kind.WAITING} or {str(Kind.WAITING)}
     return found.pop() if len(found) == 1 else "degraded"
 
 
@@ -178,7 +181,7 @@ def coverage(feature: Feature[Any, Any], readings: Sequence[Reading], role: str)
 
 
 def _collector(feature: Feature[Any, Any], readings: Sequence[Reading]) -> own.Collector:
-    worked = all(r.failure is None or r.failure in ABSENT for r in readings)
+    worked = all(r.failure is None or r.failure in NO_FAULT for r in readings)
     read = [r.seconds for r in readings if r.taken is not None]
     return own.Collector(feature.name, int(worked), sum(read) if read else None)
 

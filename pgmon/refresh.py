@@ -13,7 +13,7 @@ from pgmon.config import Config
 from pgmon.errors import NO_CONNECTION, Kind, QueryError
 from pgmon.facts import Facts
 from pgmon.feature import Before, Feature, Look, Params, R, Role, Scope, Tier, columns, labels
-from pgmon.snapshot import ABSENT, Cadence, Key, Reading, Snapshot
+from pgmon.snapshot import NO_FAULT, Cadence, Key, Reading, Snapshot
 
 RETRY = 60.0  # seconds until a failed reading is tried again; doubles
 RECONNECT = 15.0  # … until one is that failed for want of a connection: the door alone decides when to connect
@@ -45,6 +45,7 @@ class Refresher:
     config: Config
     chosen: Callable[[Sequence[str]], Sequence[str]]  # the databases to visit, of those there are
     monotonic: Callable[[], float]
+    latest: Callable[[Tier], Snapshot | None]  # what another tier has read
 
     def __call__(self, latest: Snapshot | None) -> Snapshot:
         """Fly once."""
@@ -119,7 +120,7 @@ class Flight:
         for k, r in self._readings.items():
             if k == key or (r.feature.of is source.feature and k[1] == key[1]):
                 self._readings[k] = new = self._attempt(r, lambda view: self._derived(view, source))
-                self._errors += new.failure is not None and new.failure not in ABSENT
+                self._errors += new.failure is not None and new.failure not in NO_FAULT
 
     def _attempt(self, r: Reading, work: Callable[[Reading], Reading]) -> Reading:
         """The boundary: whatever goes wrong with one reading stays with it."""
@@ -150,10 +151,20 @@ class Flight:
 
     def _look_up(self, db: str) -> Look:
         def look(feature: Feature[Any, R], /) -> Sequence[R]:
+            if feature.tier is not self._plan.tier:
+                return self._elsewhere(feature, db).rows
             found = self._readings.get((feature.name, db))
             return found.rows if found else ()
 
         return look
+
+    def _elsewhere(self, feature: Feature[Any, Any], db: str) -> Reading:
+        """Return what another tier has read, however old. Raises QueryError when it has yet to read it."""
+        latest = self._plan.latest(feature.tier)
+        found = latest.readings.get((feature.name, db)) if latest else None
+        if found is None or found.taken is None:
+            raise QueryError(Kind.WAITING, f"the {feature.tier} loop has yet to read {feature.name}")
+        return found
 
     def _config(self, r: Reading) -> Config:
         """Return the configuration for one database: a Top-N is a server's, its databases share it."""
@@ -207,7 +218,7 @@ class Flight:
         )
 
     def _wait(self, exc: QueryError, failures: int) -> float:
-        if exc.kind is Kind.SKIPPED:
+        if exc.kind in (Kind.SKIPPED, Kind.WAITING):
             return 0.0
         # A flight that was cut says nothing of its readings.
         cut = exc.kind in NO_CONNECTION or (self._cut is not None and exc.kind is self._cut.kind)

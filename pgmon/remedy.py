@@ -21,6 +21,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.UNREACHABLE: "look whether the server runs, and at host and port of the DSN",
     Kind.STARTING: "wait: it is read as soon as the server is up",
     Kind.SKIPPED: "raise budgets.{loop}: the statements before it used it up; it comes first next time",
+    Kind.WAITING: "wait: it is read as soon as that is known",
     Kind.FAILED: "look into the server's log; if the statement is wrong, report it",
     Kind.BUG: "report it: the statement and the server's version are on the page",
 }

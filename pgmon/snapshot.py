@@ -14,6 +14,7 @@ Key = tuple[str, str]  # feature, database ('' for the cluster)
 
 # What is not there is no failure of ours: it is said, and counted by nobody.
 ABSENT = frozenset({Kind.UNSUPPORTED, Kind.MISSING, Kind.GONE})
+NO_FAULT = ABSENT | {Kind.WAITING}  # nor is what has yet to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Snapshot:
     @property
     def success(self) -> bool:
         """Whether everything worked that exists here."""
-        return self.failure is None and all(r.failure is None or r.failure in ABSENT for r in self.readings.values())
+        return self.failure is None and all(r.failure is None or r.failure in NO_FAULT for r in self.readings.values())
 
 
 @dataclass(frozen=True, slots=True)

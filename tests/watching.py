@@ -16,7 +16,7 @@ from servers import Server
 PROMISE = 1.0  # seconds within which /metrics and /livez answer, whatever the server does
 RECOVERY = 30.0  # seconds after its return within which the server is seen
 SESSIONS = 4  # that pgmon has at most
-FINE = {"ok", "not_supported", "missing_extension"}  # what is read, and what is not there
+FINE = {"ok", "waiting", "not_supported", "missing_extension"}  # what is read, will be, and what is not there
 
 COUNT = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = 'pgmon'"
 

@@ -49,13 +49,14 @@ from pgmon.features.stale_stats import STALE_STATS
 from pgmon.features.standby import STANDBY
 from pgmon.features.statements import COST, HEALTH, LATENCY, STATEMENTS, TEXTS
 from pgmon.features.subscriptions import RECENT_ERRORS, SUBSCRIPTION_ERRORS, SUBSCRIPTIONS
-from pgmon.features.tables import DATABASE_SIZE, DUE, HELD_BACK, PARTITIONED_SIZES, RELATIONS, SIZES, TUPLES
+from pgmon.features.tables import DATABASE_SIZE, DUE, HELD_BACK, PARTITIONED_SIZES, SIZES, TUPLES
 from pgmon.features.temp import SPILLS, TEMP
 from pgmon.features.throughput import FAULTS, THROUGHPUT
 from pgmon.features.transactions import IDLEST, SESSIONS, TRANSACTIONS
 from pgmon.features.wal import WAL
 from pgmon.features.wraparound import FREEZE, WRAPAROUND, WRAPAROUND_LIMITS
 from pgmon.features.xmin import XMIN
+from pgmon.relations import RELATIONS
 
 FEATURES: tuple[Feature[Any, Any], ...] = (
     CONNECTIONS,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, gauge, kept, label, row
+from pgmon.relations import chosen
 
 DEAD_SHARE = "dead_share"  # what is left for a table that pgstattuple would have to read for too long
 DAY = 86400.0
@@ -46,9 +47,9 @@ class Method:
 
 
 def turns(look: Look) -> Params:
-    """Return whom the statement is to look at last: the latest estimates stand at the end."""
+    """Return the tables, and whom the statement is to look at last: the latest estimates stand at the end."""
     known = [b for b in look(BLOAT) if b.age is not None]
-    return {"seen": [b.oid for b in sorted(known, key=lambda b: -(b.age or 0.0))]}
+    return {**chosen(look), "seen": [b.oid for b in sorted(known, key=lambda b: -(b.age or 0.0))]}
 
 
 def estimates(now: Sequence[Bloat], before: Before[Bloat, Bloat] | None, config: Config) -> list[Bloat]:

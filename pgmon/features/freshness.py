@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Role, Scope, Tier, detail, gauge, label, row
 from pgmon.rates import sticky
+from pgmon.relations import chosen
 
 
 @row
@@ -43,5 +44,6 @@ FRESHNESS = Feature(
     top,
     scope=Scope.DATABASE,
     role=Role.PRIMARY,  # on a standby all table statistics are zero
+    ask=chosen,
     panel="autovacuum",
 )

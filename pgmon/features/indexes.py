@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Scope, Tier, counter, detail, gauge, kept, label, row
 from pgmon.rates import sticky
+from pgmon.relations import measured
 from pgmon.rule import Over, Rule
 
 DAY = 86400.0
@@ -141,7 +142,7 @@ UNUSED = Rule(
     advisory=True,
 )
 
-INDEXES = Feature("indexes", Tier.STORAGE, Found, Index, indexes, scope=Scope.DATABASE, panel="storage")
+INDEXES = Feature("indexes", Tier.STORAGE, Found, Index, indexes, scope=Scope.DATABASE, ask=measured, panel="storage")
 INDEX_VERDICTS = Feature(
     "index_verdicts",
     Tier.STORAGE,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pgmon.config import Config
 from pgmon.feature import Before, Feature, Role, Scope, Tier, detail, gauge, label, row
 from pgmon.rates import grown, sticky
+from pgmon.relations import chosen
 from pgmon.rule import Over, Rule
 
 MANY = 10_000  # rows of which a plan may depend
@@ -85,6 +86,7 @@ STALE_STATS = Feature(
     stalest,
     scope=Scope.DATABASE,
     role=Role.PRIMARY,  # on a standby all table statistics are zero
+    ask=chosen,
     panel="autovacuum",
     rules=(
         Rule(

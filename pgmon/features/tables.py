@@ -1,65 +1,15 @@
-"""Tables: their rows, their way to the next autovacuum, their sizes (pg_class, pg_stat_get_*(), pg_table_size)."""
+"""Tables: their rows, their way to the next autovacuum, their sizes (pg_stat_get_*(), pg_table_size)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pgmon.config import Config
-from pgmon.feature import Before, Feature, Look, Params, Role, Scope, Tier, detail, feature, gauge, kept, label, row
+from pgmon.feature import Before, Feature, Role, Scope, Tier, detail, feature, gauge, kept, label, row
 from pgmon.rates import sticky
+from pgmon.relations import RELATIONS, Table, measured
 from pgmon.rule import Is, Over, Rule
-
-REASONS = ("dead", "insert", "analyze", "freeze", "multixact")
-
-
-@row
-class Table:
-    """What the catalogue and the statistics say of a table and its TOAST table."""
-
-    relation: str = label("Table, as schema.name.")
-    oid: int = detail("Its oid.")
-    estimated_bytes: int = detail("Size by the catalogue, with what came since in proportion.", "bytes")
-    grown: float = detail("Rows that the catalogue does not know of yet.")
-    live: int = detail("Estimated live rows.")
-    dead: int = detail("Estimated dead rows.")
-    dead_due: float | None = detail("Dead rows per row of autovacuum's threshold.")
-    insert_due: float | None = detail("Inserted rows per row of its threshold (from 13 on).")
-    analyze_due: float | None = detail("Changed rows per row of autoanalyze's threshold.")
-    freeze_due: float | None = detail("Age in transactions per transaction of freeze_max_age.")
-    multixact_due: float | None = detail("Age in multixacts per multixact of multixact_freeze_max_age.")
-    vacuumed_seconds: float | None = detail("Age of the last VACUUM, by whom ever.", "seconds")
-    analyzed_seconds: float | None = detail("Age of the last ANALYZE, by whom ever.", "seconds")
-    holder: str | None = detail("Who holds the oldest xid after which VACUUM removes no row in this database.")
-    holder_pid: int | None = detail("Its process, if it is one.")
-    held_xid: int | None = detail("That xid.")
-    holder_seconds: float | None = detail("Age of its transaction; unknown for a slot and a standby.", "seconds")
-
-    @property
-    def due(self) -> Mapping[str, float]:
-        """What autovacuum compares, by reason; more than 1 is due."""
-        factors = {reason: getattr(self, f"{reason}_due") for reason in REASONS}
-        return {reason: factor for reason, factor in factors.items() if factor is not None}
-
-    @property
-    def most_due(self) -> float:
-        """The greatest of them."""
-        return max(self.due.values(), default=0.0)
-
-    @property
-    def kept_by(self) -> str:
-        """Who keeps the dead rows, where VACUUM came meanwhile; else ''."""
-        since, vacuumed = self.holder_seconds, self.vacuumed_seconds
-        return self.holder or "" if vacuumed is not None and (since is None or vacuumed < since) else ""
-
-
-@row
-class Candidate:
-    """The tables that are measured: the largest by what the catalogue says and what came since."""
-
-    relation: str = label("Table, as schema.name.")
-    oid: int = detail("Its oid.")
-    estimated_bytes: int = detail("Size by the catalogue, with what came since in proportion.", "bytes")
 
 
 @row
@@ -148,20 +98,6 @@ class DatabaseSize:
     """How large the database is on disk."""
 
     bytes: int = gauge("pg_database_size_bytes", "Size of a database, with all that is in it.", "bytes")
-
-
-def candidates(now: Sequence[Table], before: Before[Table, Candidate] | None, config: Config) -> list[Candidate]:
-    """Return twice as many of the largest as are shown, and those that grew most: what nobody analyzed is a guess."""
-    n = config.limits.top_relations
-    largest = sorted(now, key=lambda t: t.estimated_bytes, reverse=True)[: 2 * n]
-    grown = sorted((t for t in now if t.grown), key=lambda t: t.grown, reverse=True)[:n]
-    chosen = {t.oid: t for t in (*largest, *grown)}
-    return [Candidate(t.relation, t.oid, t.estimated_bytes) for t in chosen.values()]
-
-
-def chosen(look: Look) -> Params:
-    """Ask for the candidates."""
-    return {"relids": sorted(c.oid for c in look(RELATIONS))}
 
 
 def tuples(now: Sequence[Table], before: Before[Table, Tuples] | None, config: Config) -> list[Tuples]:
@@ -275,7 +211,6 @@ HELD = Rule(
     pids=("pid",),
 )
 
-RELATIONS = Feature("relations", Tier.STORAGE, Table, Candidate, candidates, scope=Scope.DATABASE, panel="storage")
 # On a standby all table statistics are zero.
 TUPLES = Feature(
     "tuples",
@@ -313,7 +248,7 @@ DUE = Feature(
     panel="autovacuum",
     rules=(BEHIND, STARVED),
 )
-SIZES = Feature("sizes", Tier.STORAGE, Measured, Size, sizes, scope=Scope.DATABASE, ask=chosen, panel="storage")
+SIZES = Feature("sizes", Tier.STORAGE, Measured, Size, sizes, scope=Scope.DATABASE, ask=measured, panel="storage")
 PARTITIONED_SIZES = Feature(
     "partitioned_sizes",
     Tier.STORAGE,

@@ -32,9 +32,7 @@ SELECT /* pgmon:bloat */
                                             AND l.mode = 'AccessExclusiveLock' -- held, or waited for: we would queue behind
                                             AND d.datname = pg_catalog.current_database()) AS locked
                           FROM pg_catalog.pg_class AS r
-                         WHERE r.relkind IN ('r', 'm')
-                           AND r.relpersistence <> 't'
-                           AND r.oid >= 16384 -- what initdb made is below
+                         WHERE r.oid = ANY (:relids)
                            AND r.relpages >= 1280
                          ORDER BY r.relpages DESC, r.oid
                          LIMIT :top_relations) AS p) AS q

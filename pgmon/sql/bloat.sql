@@ -16,9 +16,7 @@ SELECT /* pgmon:bloat */
                r.reltuples,
                r.relpages * pg_catalog.current_setting('block_size')::bigint AS bytes
           FROM pg_catalog.pg_class AS r
-         WHERE r.relkind IN ('r', 'm')
-           AND r.relpersistence <> 't'
-           AND r.oid >= 16384 -- what initdb made is below
+         WHERE r.oid = ANY (:relids)
            AND r.relpages >= 1280
          ORDER BY r.relpages DESC, r.oid
          LIMIT :top_relations) AS c

@@ -1,15 +1,13 @@
--- The tables most due for a vacuum, chosen by pg_stat_get_*(): at 100,000 tables six times as fast as the view.
-WITH /* pgmon:freshness */ setting AS MATERIALIZED (  -- else it would be looked up for every table
+-- When those were vacuumed and analyzed that are most due for a vacuum, of the tables that `relations` chose.
+WITH /* pgmon:freshness */ setting AS (
          SELECT pg_catalog.current_setting('autovacuum_vacuum_threshold')::float8 + 1 AS base,
                 pg_catalog.current_setting('autovacuum_vacuum_scale_factor')::float8 AS scale),
-     foremost AS MATERIALIZED (
+     foremost AS (
          SELECT r.oid,
                 pg_catalog.pg_stat_get_dead_tuples(r.oid) / (s.base + s.scale * greatest(r.reltuples, 0)) AS due
            FROM setting AS s
           CROSS JOIN pg_catalog.pg_class AS r
-          WHERE r.relkind IN ('r', 'm')
-            AND r.relpersistence <> 't'
-            AND r.oid >= 16384  -- what initdb made is below
+          WHERE r.oid = ANY (:relids)
           ORDER BY due DESC, r.relpages DESC, r.oid
           LIMIT 2 * :top_relations)
 SELECT n.nspname || '.' || c.relname AS relation,

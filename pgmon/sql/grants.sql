@@ -48,8 +48,13 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
            END AS remark
       FROM pg_catalog.pg_namespace AS n
      WHERE n.nspname !~ '^pg_(toast|temp)'
+), granted AS MATERIALIZED (
+    SELECT t.attrelid, t.attname, t.attacl
+      FROM pg_catalog.pg_attribute AS t
+     WHERE t.attacl IS NOT NULL
+       AND NOT t.attisdropped
 ), relation AS (
-    -- In the catalogues nobody but a superuser can write, whatever is granted.
+    -- In the catalogues nobody but a superuser can write, whatever is granted. Of most there is nothing to tell.
     SELECT c.oid,
            c.relkind,
            CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
@@ -61,6 +66,9 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
       JOIN schema AS s ON s.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
        AND s.nspname NOT IN ('pg_catalog', 'information_schema')
+       AND (c.relacl IS NOT NULL
+            OR (c.relowner < 16384 AND c.relowner <> 10)
+            OR c.oid IN (SELECT g.attrelid FROM granted AS g))
 ), routine AS (
     SELECT p.oid::regprocedure::text AS object, p.prosecdef, p.proowner, l.remark, a.grantee, a.grantor
       FROM pg_catalog.pg_proc AS p
@@ -97,17 +105,14 @@ WITH /* pgmon:grants */ RECURSIVE membership AS (
     SELECT r.kind, r.object, r.relowner AS owner, a.grantee, a.grantor, a.privilege_type AS privilege, r.remark
       FROM relation AS r
      CROSS JOIN LATERAL pg_catalog.aclexplode(r.relacl) AS a
-     WHERE r.relacl IS NOT NULL  -- as of most, for which no function need be called
-       AND a.privilege_type <> 'SELECT'
+     WHERE a.privilege_type <> 'SELECT'
      UNION ALL
     SELECT r.kind, r.object, r.relowner, a.grantee, a.grantor,
            pg_catalog.format('%s (%I)', a.privilege_type, t.attname), r.remark
       FROM relation AS r
-      JOIN pg_catalog.pg_attribute AS t ON t.attrelid = r.oid
+      JOIN granted AS t ON t.attrelid = r.oid
      CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) AS a
-     WHERE t.attacl IS NOT NULL
-       AND NOT t.attisdropped
-       AND a.privilege_type <> 'SELECT'
+     WHERE a.privilege_type <> 'SELECT'
      UNION ALL
     SELECT 'schema', pg_catalog.quote_ident(s.nspname), s.nspowner, a.grantee, a.grantor, a.privilege_type, ''
       FROM schema AS s

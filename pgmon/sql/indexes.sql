@@ -25,36 +25,33 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
           GROUP BY f.root),
      seen AS MATERIALIZED (
          SELECT x.indexrelid AS oid,
+                c.relpages AS pages,
+                x.indrelid,
+                x.indkey[0] AS first,
                 x.indisvalid AS valid,
-                NOT (x.indisunique OR x.indisprimary OR x.indisexclusion OR x.indisreplident) AS droppable,
-                CASE WHEN x.indpred IS NOT NULL
-                     THEN c.relpages  -- how many of the table's rows it has is not known
-                     WHEN c.reltuples > 0
-                     THEN c.relpages * greatest(1, pg_catalog.pg_stat_get_live_tuples(x.indrelid) / c.reltuples)
-                     ELSE greatest(c.relpages, pg_catalog.pg_stat_get_live_tuples(x.indrelid) / 250)
-                 END::float8 AS pages
+                NOT (x.indisprimary OR x.indisexclusion OR x.indisreplident) AS spare,
+                NOT (x.indisunique OR x.indisprimary OR x.indisexclusion OR x.indisreplident) AS droppable
            FROM pg_catalog.pg_index AS x
            JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
           WHERE c.relkind IN ('i', 'I')
             AND c.relpersistence <> 't'
             AND c.relnamespace <> 'pg_toast'::regnamespace
             AND c.oid >= 16384),  -- what initdb made is below
-     -- Few begin with the same column: the rest of a row of pg_index is wide.
+     -- Few begin with the same column.
      pair AS MATERIALIZED (
-         SELECT a.indexrelid AS a, b.indexrelid AS b
-           FROM pg_catalog.pg_index AS a
-           JOIN pg_catalog.pg_index AS b ON b.indrelid = a.indrelid
-                                        AND b.indkey[0] = a.indkey[0]
-                                        AND b.indexrelid <> a.indexrelid
-          WHERE a.indisvalid
-            AND b.indisvalid
-            AND NOT (a.indisprimary OR a.indisexclusion OR a.indisreplident)),
-     -- a can go, as b does all that it does. Of two that are the same the first one made stays.
+         SELECT a.oid AS a, b.oid AS b
+           FROM seen AS a
+           JOIN seen AS b ON b.indrelid = a.indrelid AND b.first = a.first AND b.oid <> a.oid
+          WHERE a.spare
+            AND a.valid
+            AND b.valid),
+     -- a can go, as b does all that it does. Of two that are the same the first one made stays. They are looked up one by
+     -- one: that they are few the planner does not know.
      redundant AS MATERIALIZED (
          SELECT a.indexrelid AS oid, min(b.indexrelid) AS beside
            FROM pair AS p
-           JOIN pg_catalog.pg_index AS a ON a.indexrelid = p.a
-           JOIN pg_catalog.pg_index AS b ON b.indexrelid = p.b
+          CROSS JOIN LATERAL (SELECT x.* FROM pg_catalog.pg_index AS x WHERE x.indexrelid = p.a OFFSET 0) AS a
+          CROSS JOIN LATERAL (SELECT x.* FROM pg_catalog.pg_index AS x WHERE x.indexrelid = p.b OFFSET 0) AS b
            JOIN pg_catalog.pg_class AS c ON c.oid = p.a
           WHERE NOT c.relispartition
             AND b.indkey::text || ' ' LIKE a.indkey::text || ' %'
@@ -84,11 +81,16 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
      foremost AS (
          (SELECT s.* FROM seen AS s ORDER BY s.pages DESC, s.oid LIMIT 2 * :top_indexes)
          UNION
+         -- The tables that are measured may have grown since their indexes were.
          (SELECT s.*
             FROM seen AS s
-           WHERE s.droppable
-             AND pg_catalog.pg_stat_get_numscans(s.oid) = 0
-           ORDER BY s.pages DESC, s.oid
+           WHERE s.indrelid = ANY (:relids)
+           ORDER BY pg_catalog.pg_stat_get_live_tuples(s.indrelid) DESC, s.oid
+           LIMIT 4 * :top_indexes)
+         UNION
+         (SELECT u.*
+            FROM (SELECT s.* FROM seen AS s WHERE s.droppable ORDER BY s.pages DESC, s.oid OFFSET 0) AS u
+           WHERE pg_catalog.pg_stat_get_numscans(u.oid) = 0
            LIMIT 2 * :top_indexes)
          UNION
          (SELECT s.* FROM seen AS s WHERE NOT s.valid ORDER BY s.pages DESC, s.oid LIMIT :top_indexes)
@@ -99,11 +101,20 @@ WITH /* pgmon:indexes */ RECURSIVE locked AS MATERIALIZED (
            ORDER BY s.pages DESC, s.oid
            LIMIT :top_indexes)),
      chosen AS MATERIALIZED (
-         SELECT s.*,
-                x.indrelid,
-                EXISTS (SELECT FROM locked AS l WHERE l.oid IN (s.oid, x.indrelid)) AS locked
-           FROM foremost AS s
-           JOIN pg_catalog.pg_index AS x ON x.indexrelid = s.oid)
+         SELECT f.oid,
+                f.valid,
+                f.droppable,
+                f.indrelid,
+                CASE WHEN x.indpred IS NOT NULL
+                     THEN f.pages  -- how many of the table's rows it has is not known
+                     WHEN c.reltuples > 0
+                     THEN f.pages * greatest(1, pg_catalog.pg_stat_get_live_tuples(f.indrelid) / c.reltuples)
+                     ELSE greatest(f.pages, pg_catalog.pg_stat_get_live_tuples(f.indrelid) / 250)
+                 END::float8 AS pages,
+                EXISTS (SELECT FROM locked AS l WHERE l.oid IN (f.oid, f.indrelid)) AS locked
+           FROM foremost AS f
+           JOIN pg_catalog.pg_index AS x ON x.indexrelid = f.oid
+           JOIN pg_catalog.pg_class AS c ON c.oid = f.oid)
 SELECT n.nspname || '.' || c.relname AS index,
        n.nspname || '.' || t.relname AS relation,
        CASE WHEN NOT s.locked AND c.relkind = 'i' THEN pg_catalog.pg_relation_size(s.oid) END AS bytes,
@@ -137,4 +148,4 @@ SELECT n.nspname || '.' || c.relname AS index,
   LEFT JOIN family AS f ON f.oid = s.oid
   LEFT JOIN used AS u ON u.root = f.root
  ORDER BY index
- LIMIT 6 * :top_indexes
+ LIMIT 10 * :top_indexes

@@ -21,7 +21,10 @@ WITH /* pgmon:partitions */ RECURSIVE tree AS (
                      ELSE greatest(c.reltuples, 0)::bigint
                  END AS live
            FROM tree AS t
-           JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
+          CROSS JOIN LATERAL (SELECT r.relkind, r.relpartbound, r.reltuples
+                                FROM pg_catalog.pg_class AS r
+                               WHERE r.oid = t.oid
+                              OFFSET 0) AS c  -- one by one: the planner would read all there are
           WHERE t.parent <> 0
             AND c.relkind <> 'p'),
      leaves AS (

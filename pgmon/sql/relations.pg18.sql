@@ -12,30 +12,41 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
                 pg_catalog.current_setting('autovacuum_freeze_max_age')::float8 AS xid_age,
                 pg_catalog.current_setting('autovacuum_multixact_freeze_max_age')::float8 AS mxid_age,
                 pg_catalog.current_setting('block_size')::float8 AS block),
-     -- Heaps and TOAST tables alike. A TOAST table without options of its own has all of its table's.
-     part AS (
-         SELECT coalesce(h.oid, c.oid) AS owner,
-                c.oid,
-                h.oid IS NULL AS heap,
+     -- Heaps and TOAST tables alike: whose a TOAST table is, its name tells for less than a join.
+     counted AS (
+         SELECT CASE c.relkind WHEN 't' THEN pg_catalog.substr(c.relname::text, 10)::oid ELSE c.oid END AS owner,
+                c.relkind <> 't' AS heap,
                 c.relpages::float8 AS pages,
                 greatest(c.reltuples, 0)::float8 AS tuples,
                 least(c.relallfrozen, c.relpages)::float8 AS frozen,
                 nullif(c.relfrozenxid, '0'::xid) AS xid,
                 nullif(c.relminmxid, '0'::xid) AS mxid,
                 pg_catalog.pg_stat_get_dead_tuples(c.oid)::float8 AS dead,
-                (pg_catalog.pg_stat_get_live_tuples(c.oid) + pg_catalog.pg_stat_get_dead_tuples(c.oid))::float8 AS filled,
+                pg_catalog.pg_stat_get_live_tuples(c.oid)::float8 AS live,
                 pg_catalog.pg_stat_get_ins_since_vacuum(c.oid)::float8 AS inserted,
-                pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::float8 AS mods,
-                CASE WHEN coalesce(c.reloptions, h.reloptions)::text LIKE '%autovacuum%'
-                     THEN (SELECT pg_catalog.jsonb_object_agg(p.option_name, p.option_value)
-                             FROM pg_catalog.pg_options_to_table(coalesce(c.reloptions, h.reloptions)) AS p)
-                 END AS o
+                CASE WHEN c.relkind <> 't' THEN pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::float8 END AS mods,
+                c.reloptions
            FROM pg_catalog.pg_class AS c
-           LEFT JOIN pg_catalog.pg_class AS h ON h.reltoastrelid = c.oid AND h.reltoastrelid <> 0
           WHERE c.relkind IN ('r', 'm', 't')
             AND c.relpersistence <> 't'
             AND c.oid >= 16384  -- what initdb made is below
-         OFFSET 0),  -- else every use of an option would look for it again
+         OFFSET 0),  -- else every use would ask again
+     -- A TOAST table without options of its own has all of its table's; those of an empty one do not matter.
+     part AS (
+         SELECT c.*,
+                c.live + c.dead AS filled,
+                CASE WHEN c.options::text LIKE '%autovacuum%'
+                     THEN (SELECT pg_catalog.jsonb_object_agg(p.option_name, p.option_value)
+                             FROM pg_catalog.pg_options_to_table(c.options) AS p)
+                 END AS o
+           FROM (SELECT d.*,
+                        CASE WHEN d.heap OR d.reloptions IS NOT NULL OR d.pages + d.live + d.dead = 0
+                             THEN d.reloptions
+                             ELSE (SELECT h.reloptions FROM pg_catalog.pg_class AS h WHERE h.oid = d.owner)
+                         END AS options
+                   FROM counted AS d
+                 OFFSET 0) AS c
+         OFFSET 0),
      -- What autovacuum compares, each divided by its threshold. Where it counts, half a row stands for a threshold of 0.
      seen AS MATERIALIZED (
          SELECT p.owner,
@@ -54,7 +65,8 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
                                                       + coalesce((p.o ->> 'autovacuum_vacuum_scale_factor')::float8, s.dead_scale) * p.tuples,
                                                       nullif(coalesce((p.o ->> 'autovacuum_vacuum_max_threshold')::float8, s.dead_most), -1)),
                                                 0.5)
-                         ELSE 0
+                         WHEN p.heap
+                         THEN 0
                      END) AS dead_due,
                 max(CASE WHEN NOT s.active OR NOT (p.o ->> 'autovacuum_enabled')::boolean
                               OR coalesce((p.o ->> 'autovacuum_vacuum_insert_threshold')::float8, s.insert_base) < 0
@@ -64,7 +76,8 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
                                                     + coalesce((p.o ->> 'autovacuum_vacuum_insert_scale_factor')::float8, s.insert_scale)
                                                       * p.tuples * (1 - coalesce(p.frozen / nullif(p.pages, 0), 0)),
                                                     0.5)
-                         ELSE 0
+                         WHEN p.heap
+                         THEN 0
                      END) AS insert_due,
                 max(CASE WHEN NOT s.active OR NOT (p.o ->> 'autovacuum_enabled')::boolean OR NOT p.heap
                          THEN NULL
@@ -87,9 +100,15 @@ WITH /* pgmon:relations */ setting AS MATERIALIZED (
          UNION
          (SELECT s.* FROM seen AS s ORDER BY s.dead DESC, s.owner LIMIT 2 * :top_relations)
          UNION
+         (SELECT s.* FROM seen AS s ORDER BY s.dead_due DESC NULLS LAST, s.owner LIMIT 2 * :top_relations)
+         UNION
+         (SELECT s.* FROM seen AS s ORDER BY s.insert_due DESC NULLS LAST, s.owner LIMIT 2 * :top_relations)
+         UNION
+         (SELECT s.* FROM seen AS s ORDER BY s.analyze_due DESC NULLS LAST, s.owner LIMIT 2 * :top_relations)
+         UNION
          (SELECT s.*
             FROM seen AS s
-           ORDER BY greatest(s.dead_due, s.insert_due, s.analyze_due, s.freeze_due, s.multixact_due) DESC NULLS LAST, s.owner
+           ORDER BY greatest(s.freeze_due, s.multixact_due) DESC NULLS LAST, s.owner
            LIMIT 2 * :top_relations)),
      -- Who holds the oldest xid after which VACUUM removes no row here: sessions and prepared transactions of this
      -- database, slots, standbys. A transaction that wrote holds its own, idle or not.
@@ -146,4 +165,4 @@ SELECT n.nspname || '.' || c.relname AS relation,
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   LEFT JOIN holder AS h ON true
  ORDER BY relation, oid
- LIMIT 7 * :top_relations
+ LIMIT 13 * :top_relations

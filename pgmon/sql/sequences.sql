@@ -21,10 +21,15 @@ SELECT /* pgmon:sequences */
                q.seqincrement,
                q.seqmin,
                q.seqmax
-          FROM pg_catalog.pg_sequence AS q
-          JOIN pg_catalog.pg_class AS r ON r.oid = q.seqrelid
-         WHERE r.relpersistence <> 't'
-         ORDER BY r.oid::bigint = ANY ((:members)::bigint[]) DESC, r.oid::bigint <= :furthest, r.oid
+          FROM (SELECT p.*
+                  FROM pg_catalog.pg_sequence AS p
+                 ORDER BY p.seqrelid::bigint = ANY ((:members)::bigint[]) DESC, p.seqrelid::bigint <= :furthest, p.seqrelid
+                OFFSET 0) AS q
+         CROSS JOIN LATERAL (SELECT w.oid, w.relname, w.relnamespace
+                               FROM pg_catalog.pg_class AS w
+                              WHERE w.oid = q.seqrelid
+                                AND w.relpersistence <> 't'
+                             OFFSET 0) AS r  -- one by one, until there are enough
          LIMIT 4 * :top_relations) AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (SELECT w.nspname || '.' || r.relname || '.' || b.attname AS owner,

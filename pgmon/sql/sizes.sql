@@ -46,9 +46,13 @@ WITH /* pgmon:sizes */ RECURSIVE locked AS MATERIALIZED (
                 sum(coalesce(s.bytes, 0)) AS bytes,
                 sum(CASE WHEN s.bytes IS NULL AND c.relkind = 'r' THEN c.relpages + coalesce(o.relpages, 0) ELSE 0 END) AS pages
            FROM tree AS t
-           JOIN pg_catalog.pg_class AS c ON c.oid = t.oid AND c.relkind IN ('r', 'p')
+          CROSS JOIN LATERAL (SELECT r.relkind, r.relpages, r.reltoastrelid
+                                FROM pg_catalog.pg_class AS r
+                               WHERE r.oid = t.oid
+                              OFFSET 0) AS c  -- one by one: the planner would read all there are
            LEFT JOIN pg_catalog.pg_class AS o ON o.oid = c.reltoastrelid
            LEFT JOIN measured AS s ON s.oid = t.oid
+          WHERE c.relkind IN ('r', 'p')
           GROUP BY t.root
           ORDER BY sum(coalesce(s.bytes, c.relpages * 8192.0)) DESC, t.root
           LIMIT 2 * :top_relations),

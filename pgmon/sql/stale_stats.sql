@@ -1,9 +1,10 @@
--- The tables most due for an ANALYZE by their own thresholds; and the partitioned tables, whose parent autovacuum never
--- analyzes: what the statistics say of it is known from 14 on, when reltuples is -1 before the first ANALYZE.
-WITH /* pgmon:stale_stats */ setting AS MATERIALIZED (  -- else it would be looked up for every table
+-- The tables most due for an ANALYZE by their own thresholds, of those that `relations` chose; and the partitioned
+-- tables, whose parent autovacuum never analyzes: what the statistics say of it is known from 14 on, when reltuples is
+-- -1 before the first ANALYZE.
+WITH /* pgmon:stale_stats */ setting AS (
          SELECT pg_catalog.current_setting('autovacuum_analyze_threshold')::float8 AS base,
                 pg_catalog.current_setting('autovacuum_analyze_scale_factor')::float8 AS scale),
-     foremost AS MATERIALIZED (
+     foremost AS (
          (SELECT r.oid,
                  pg_catalog.pg_stat_get_mod_since_analyze(r.oid)
                  / (coalesce(pg_catalog.substring(pg_catalog.array_to_string(r.reloptions, ','), 'autovacuum_analyze_threshold=([^,]+)')::float8, s.base)
@@ -12,9 +13,7 @@ WITH /* pgmon:stale_stats */ setting AS MATERIALIZED (  -- else it would be look
                     + 1) AS due
             FROM setting AS s
            CROSS JOIN pg_catalog.pg_class AS r
-           WHERE r.relkind IN ('r', 'm')
-             AND r.relpersistence <> 't'
-             AND r.oid >= 16384  -- what initdb made is below
+           WHERE r.oid = ANY (:relids)
            ORDER BY due DESC, r.relpages DESC, r.oid
            LIMIT 2 * :top_relations)
           UNION ALL

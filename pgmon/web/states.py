@@ -24,6 +24,7 @@ OF_KIND = {
     Kind.MISSING: "degraded",
     Kind.DENIED: "degraded",
     Kind.SKIPPED: "stale",
+    Kind.WAITING: "stale",
     Kind.REFUSED: "error",
 }
 WORDS = {

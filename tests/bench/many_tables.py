@@ -24,6 +24,7 @@ import reading
 from bench.own_cost import OURS, collector, cpu_seconds
 from fakes import ShiftedTime
 from pgmon.agent import QUICK, TIERS, Agent
+from pgmon.config import SampleIntervals
 from pgmon.feature import Tier
 from running import Process, value
 from servers import Server, prepare
@@ -280,6 +281,7 @@ def memory(pid: int, what: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
 
 
+HOURLY = {tier: round(3600 / getattr(SampleIntervals(), tier)) for tier in TIERS}  # refreshes
 SUMMED = ("asked", "backends", "collector")
 
 
@@ -313,14 +315,21 @@ def tell_refreshes(made: dict[str, dict[Tier, Refresh]]) -> None:
         print(f"{'all':33}{asked:9.3f}  {backends:13.3f}  {collects:15.2f}")
         for failed, why in ((k, v) for r in by_tier.values() for k, v in r.failures.items()):
             print(f"  {failed}: {why}")
-    print("\nstatement (all databases)  rows   first ms   again ms    CPU ms")
-    first, again = made.values()
-    for tier in again:
-        for name, ms in again[tier].asked_ms.most_common():
+    tell_statements(*made.values())
+
+
+def tell_statements(first: dict[Tier, Refresh], again: dict[Tier, Refresh]) -> None:
+    """Print what each statement costs, and what that comes to in an hour at the default cadence."""
+    print("\nstatement (all databases)  rows   first ms   again ms    CPU ms  times an hour  CPU s an hour")
+    for tier, r in again.items():
+        for name, ms in r.backends_ms.most_common():
             print(
-                f"{name:25} {again[tier].rows[name]:6}  {first[tier].asked_ms[name]:9.1f}  {ms:9.1f}"
-                f"  {again[tier].backends_ms[name]:8.1f}"
+                f"{name:25} {r.rows[name]:6}  {first[tier].asked_ms[name]:9.1f}  {r.asked_ms[name]:9.1f}  {ms:8.1f}"
+                f"  {HOURLY[tier]:13}  {ms * HOURLY[tier] / 1000:13.2f}"
             )
+    backends, collects = (sum(HOURLY[t] * getattr(r, n) for t, r in again.items()) for n in ("backends", "collector"))
+    print(f"{'all, facts included':87}{backends:15.2f}")
+    print(f"{'the statistics collector':87}{collects:15.2f}")
 
 
 def explain(server: Server, m: Meter, above_ms: float) -> None:

@@ -87,6 +87,7 @@ def do(server: Server, db: str, statement: str) -> None:
 def read(server: Server, db: str) -> dict[str, Bloat]:
     """Return what a new agent knows of the tables of a database after a refresh."""
     with reading.agent(server.dsn("monitor")) as agent:
+        reading.refreshed(agent, Tier.STORAGE)  # which chooses the tables
         reading.refreshed(agent, Tier.HOURLY)
         return by_table(agent, db)
 
@@ -172,6 +173,7 @@ class Rounds:
     def __call__(self, db: str) -> dict[str, Bloat]:
         """Refresh, and return what is known of the tables of a database."""
         self.time.ahead += HOUR
+        reading.refreshed(self.agent, Tier.STORAGE)
         read = reading.refreshed(self.agent, Tier.HOURLY).readings[BLOAT.name, db]
         assert read.failure is None, read.message
         return by_table(self.agent, db)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+import reading
 import running
 import servers
 from pgmon import sqlfiles
@@ -111,8 +112,8 @@ def test_an_extension_that_was_never_updated_is_asked_in_its_own_words(server, s
 def readings_of(dsn):
     """Return what an agent has read once all its tiers have landed."""
     with running.agent(dsn) as agent:
-        snapshots = [agent.caches[tier].read(wait=30) for tier in TIERS]
-    return [reading for snapshot in snapshots for reading in snapshot.readings.values()]
+        snapshots = [cache.latest for cache in reading.landed(agent).caches.values()]
+    return [r for snapshot in snapshots for r in snapshot.readings.values()]
 
 
 @pytest.fixture(scope="module")

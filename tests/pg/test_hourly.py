@@ -95,6 +95,7 @@ def agent(hourly: Server) -> Iterator[Agent]:
     """Return an agent that has refreshed twice, an hour apart, with changes in between."""
     time = ShiftedTime()
     with reading.agent(hourly.dsn("monitor"), time.clock()) as made:
+        reading.refreshed(made, Tier.STORAGE)  # which chooses the tables
         reading.refreshed(made, Tier.HOURLY)
         with session(hourly) as s:
             s.execute("INSERT INTO analyzed SELECT generate_series(1, 500)")

@@ -472,9 +472,8 @@ class Meddling:
 def meddled(agent: Agent, feature: str, db: str, happens: Callable[[], None], tier: Tier = Tier.STORAGE) -> Snapshot:
     """Return a snapshot during which something happened."""
     source, features = Meddling(agent.guard, feature, db, happens), [f for f in FEATURES if f.tier is tier]
-    return Refresher(tier, features, source, agent.cadences[tier], agent.config, agent.chosen, agent.clock.monotonic)(
-        None
-    )
+    cadence, now = agent.cadences[tier], agent.clock.monotonic
+    return Refresher(tier, features, source, cadence, agent.config, agent.chosen, now, agent.latest)(None)
 
 
 @pytest.mark.fault("F34")
@@ -513,7 +512,7 @@ ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 
 
 
 @pytest.mark.fault("F33")
-@pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "stale_stats")])
+@pytest.mark.parametrize(("tier", "feature"), [(Tier.STORAGE, "sizes"), (Tier.HOURLY, "freeze")])
 def test_a_database_that_is_dropped_is_gone_and_no_error(server, tier, feature):
     with server.connect() as connection:
         connection.execute("CREATE DATABASE doomed")

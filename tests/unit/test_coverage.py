@@ -31,6 +31,13 @@ def test_what_was_read_everywhere_is_ok():
     assert (check.check, check.status, check.databases, check.why, check.remedy) == ("sizes", "ok", "", "", "")
 
 
+@pytest.mark.parametrize(("elsewhere", "status"), [([read("a")], "ok"), ([], "waiting")])
+def test_a_database_that_waits_for_its_turn_says_nothing_of_the_others(elsewhere, status):
+    check = coverage(FEATURE, [*elsewhere, read("b", Kind.WAITING, "it has yet to be read")], "pgmon")
+
+    assert check.status == status
+
+
 def test_what_failed_in_some_databases_is_degraded_and_says_where_and_why():
     check = coverage(FEATURE, [read("a"), read("b", Kind.LOCKED, "lock timeout")], "pgmon")
 

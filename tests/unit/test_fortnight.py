@@ -96,7 +96,14 @@ def test_a_fortnight_of_a_healthy_server_is_quiet():
     door = FakeDoor(life.answer)
     read = {
         tier: Refresher(
-            tier, [f for f in FEATURES if f.tier is tier], door, Cadence(STEP, 5, 180), config, lambda dbs: dbs, time
+            tier,
+            [f for f in FEATURES if f.tier is tier],
+            door,
+            Cadence(STEP, 5, 180),
+            config,
+            lambda dbs: dbs,
+            time,
+            {}.get,
         )
         for tier in (Tier.HOT_PATH, Tier.WORKLOAD)
     }

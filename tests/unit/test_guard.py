@@ -11,6 +11,7 @@ from fakes import FACTS, FakeDoor, FakeTime
 from pgmon.config import Config
 from pgmon.errors import Kind, QueryError
 from pgmon.feature import Tier
+from pgmon.features.privileges import GRANTS, PRIVILEGES
 from pgmon.findings import Privilege
 from pgmon.guard import JUDGED, SHOWN, Guard
 from pgmon.refresh import Refresher
@@ -29,7 +30,9 @@ class Bench:
         self.door, self.time = Failing(self), FakeTime()
         self.refused: list[bool] = []
         cadence = Cadence(3600, 10, 10800)
-        self.read = Refresher(Tier.HOURLY, JUDGED, self.door, cadence, Config(), lambda dbs: list(dbs), self.time)
+        self.read = Refresher(
+            Tier.HOURLY, JUDGED, self.door, cadence, Config(), lambda dbs: list(dbs), self.time, {}.get
+        )
         self.guard = Guard(self.door, self.read, enforce, self.time, lambda: self.refused.append(True))
 
     def look(self):
@@ -67,6 +70,35 @@ def test_a_clean_role_is_judged_once_per_server_in_every_database():
 
     assert bench.door.asked == [("privileges", "app"), ("grants", "app"), ("grants", "postgres")]
     assert bench.guard.state == "passed"
+
+
+def hourly_asks(bench: Bench) -> list[tuple[str, str]]:
+    """Let the hourly loop ask the guard for what it judges; return what was asked of the door meanwhile."""
+    before, facts = len(bench.door.asked), replace(FACTS, db="app")
+    for feature in JUDGED:
+        bench.guard.ask(feature, facts, {}, 2000.0)
+    return bench.door.asked[before:]
+
+
+def test_what_was_judged_just_now_is_not_asked_again():
+    bench = Bench(INSERT, enforce=False)
+    bench.look()
+
+    facts = replace(FACTS, db="app")
+    assert bench.guard.ask(GRANTS, facts, {}, 2000.0) == ("SELECT grants", [INSERT])
+    assert bench.guard.ask(PRIVILEGES, facts, {}, 2000.0) == ("SELECT privileges", [])
+    assert len(bench.door.asked) == 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+def test_it_is_asked_again_an_hour_later_whether_or_not_it_was_taken_over(seconds):
+    bench = Bench()
+    bench.look()
+    bench.time.now += seconds
+    hourly_asks(bench)
+    bench.time.now += 3600
+
+    assert len(hourly_asks(bench)) == 2
 
 
 @pytest.mark.parametrize("change", [{"system_identifier": "8"}, {"role": "other"}], ids=["server", "role"])

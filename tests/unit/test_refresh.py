@@ -13,7 +13,7 @@ from pgmon.config import Config, Limits
 from pgmon.errors import Kind, QueryError
 from pgmon.feature import Before, Feature, Role, Scope, Tier, counter, feature, gauge, label, row
 from pgmon.refresh import LEAST_SHARE, RECONNECT, RETRY, Refresher
-from pgmon.snapshot import Cadence, Snapshot
+from pgmon.snapshot import Cadence, Reading, Snapshot
 
 
 @row
@@ -39,7 +39,11 @@ class Bench:
         self.snapshot: Snapshot | None = None
         config = Config(limits=Limits(top_relations=50))
         chosen = lambda databases: list(databases)  # noqa: E731
-        self._plan = Refresher(Tier.HOT_PATH, features, self.door, Cadence(ttl, budget, 60), config, chosen, self.time)
+        self.others: dict[Tier, Snapshot] = {}
+        cadence = Cadence(ttl, budget, 60)
+        self._plan = Refresher(
+            Tier.HOT_PATH, features, self.door, cadence, config, chosen, self.time, lambda tier: self.others.get(tier)
+        )
 
     def fly(self) -> Snapshot:
         self.snapshot = self._plan(self.snapshot)
@@ -219,6 +223,34 @@ def test_a_question_can_look_at_rows_read_earlier_in_the_flight():
     bench.fly()
 
     assert bench.door.params[-1]["n"] == 1
+
+
+def snapshot_of(reading: Reading) -> Snapshot:
+    """Return a snapshot of one reading."""
+    return Snapshot(0.0, 0.0, readings={(reading.feature.name, reading.db): reading})
+
+
+def test_a_question_can_look_at_what_another_tier_has_read():
+    slow = feature("slow", Tier.STORAGE, One)
+    bench = Bench([plain("g", ask=lambda look: {"n": look(slow)[0].n})])
+    bench.others[Tier.STORAGE] = snapshot_of(Reading(slow, "", rows=[One(7)], taken=1.0))
+
+    bench.fly()
+
+    assert bench.door.params[-1]["n"] == 7
+
+
+@pytest.mark.parametrize("read", [None, Reading(plain("slow"), "", failure=Kind.TIMEOUT)])
+def test_until_another_tier_has_read_it_a_question_waits_and_nothing_is_at_fault(read):
+    slow = feature("slow", Tier.STORAGE, One)
+    bench = Bench([plain("f"), plain("g", ask=lambda look: {"n": look(slow)[0].n})])
+    if read:
+        bench.others[Tier.STORAGE] = snapshot_of(read)
+
+    snapshot = bench.fly()
+
+    assert (bench.asked, bench.reading("g").failure) == (["f"], Kind.WAITING)
+    assert (snapshot.success, snapshot.errors, snapshot.due) == (True, 0, bench.time.now)
 
 
 def test_with_nothing_to_ask_the_rows_stand_and_stay_young():
