@@ -74,7 +74,9 @@ def pgbench(server: Server, *arguments: str) -> subprocess.Popen[str]:
 @contextmanager
 def loaded(server: Server, seconds: float) -> Iterator[None]:
     """Let pgbench's usual transactions run for so long, and a batch when a third of it is over."""
-    assert pgbench(server, "-i", "-q", "-s", str(SCALE)).wait() == 0
+    with pgbench(server, "-i", "-q", "-s", str(SCALE)) as made:
+        said = made.communicate()[0]
+        assert made.returncode == 0, said
 
     def batch() -> None:
         with server.connect(dbname="app") as connection:
