@@ -57,6 +57,7 @@ def held_xmin(scene: Scene) -> None:
     scene.stays("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM accounts")
     scene.run("DELETE FROM accounts")
     scene.run("VACUUM (TRUNCATE false) accounts")  # to truncate it would wait five seconds for the reader
+    scene.until("pg_stat_get_vacuum_count('accounts'::regclass) > 0")
     scene.until("pg_stat_get_dead_tuples('accounts'::regclass) >= 1000")
 
 

@@ -48,7 +48,7 @@ from servers import Server, prepare
 Fault = tuple[Callable[[], None], Callable[[], None], int]  # what breaks, what mends, after how many refreshes
 
 SAMPLES = 60  # rows of a run
-WARMUP = 0.25  # of a run, in which caches fill
+WARMUP = 0.5  # of a run, in which caches fill
 SHARE = 0.03  # of its mean by which a number may grow, along its line, after the warm-up …
 LEAST = {"rss_mb": 2, "threads": 1, "fds": 2, "series": 20, "kept": 500}  # … or by so much, for few come and go
 PAGES = ("/", "/activity", "/queries", "/storage", "/partitions", "/replication", "/autovacuum", "/alerts", "/status")

@@ -70,6 +70,9 @@ def hour(server: Server) -> tuple[list[tuple[str, int, str, int]], int]:
 def settled(server: Server) -> None:
     """Wait until the sessions of pgmon's role have ended, and with that are counted."""
     server.wait_for("SELECT count(*) FROM pg_stat_activity WHERE usename = 'monitor'", 0)
+    if server.major < 15:  # the statistics of that moment have come through the collector when it wrote them later
+        ended = one(server, "SELECT clock_timestamp()")
+        server.wait_for(f"SELECT pg_stat_get_snapshot_timestamp() > '{ended}'", True)
 
 
 def one(server: Server, query: str) -> int:
