@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pgmon.feature import Feature
 from pgmon.features.checkpoints import CHECKPOINTS
@@ -235,7 +235,7 @@ def databases(view: View, panel: Panel) -> Panel:
 
 
 def _numbers(values: Mapping[str, float], unit: str) -> Callable[[str], tables.Cell]:
-    missing = tables.Cell(Markup(UNKNOWN), "n", "not known, or there is none")
+    missing = tables.Cell(escape(UNKNOWN), "n", "not known, or there is none")
     return lambda db: tables.number(values[db], unit) if db in values else missing
 
 
