@@ -11,7 +11,7 @@ import pytest
 
 from pgmon.incidents import INCIDENTS, cluster, relations, sessions
 from pgmon.incidents.scene import Scene, incident
-from servers import Server
+from servers import Server, churn
 from watching import eventually
 
 pytestmark = pytest.mark.pg("!= 13, != 14, != 15, != 17")  # the oldest, one between, the newest
@@ -321,7 +321,7 @@ def test_the_server_does_not_keep_the_limits_of_a_database_near_wraparound(dsn, 
         with cluster.wraparound.on(dsn):
             connection.execute("VACUUM FREEZE")
         connection.execute("CHECKPOINT")
-    servers.churn(server)  # the table of dead rows that others look at
+    churn(server)  # the table of dead rows that others look at
 
     assert int(seen(oldest)) >= int(before)
     assert int(seen(oldest)) < 1_000_000_000
