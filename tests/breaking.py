@@ -117,9 +117,9 @@ def ended(server: Server) -> Iterator[None]:
 
 
 @contextmanager
-def frozen_sessions(stage: Stage) -> Iterator[None]:
-    """Every session of the agent is frozen; new ones would be served."""
-    for pid in stage.server.backends():
+def frozen_sessions(stage: Stage, *others: int) -> Iterator[None]:
+    """Every session of the agent is frozen, and what else is named; new sessions would be served."""
+    for pid in [*stage.server.backends(), *others]:
         stage.server.freeze_backend(pid)
     try:
         yield
@@ -127,15 +127,9 @@ def frozen_sessions(stage: Stage) -> Iterator[None]:
         stage.server.thaw()
 
 
-@contextmanager
-def frozen_entirely(stage: Stage) -> Iterator[None]:
+def frozen_entirely(stage: Stage) -> AbstractContextManager[None]:
     """The machine of the server stands still."""
-    for pid in [*stage.server.backends(), stage.server.postmaster_pid]:
-        stage.server.freeze_backend(pid)
-    try:
-        yield
-    finally:
-        stage.server.thaw()
+    return frozen_sessions(stage, stage.server.postmaster_pid)
 
 
 @contextmanager
