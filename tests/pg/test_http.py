@@ -11,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import running
 import servers
-from fakes import HaltingTime
 from pgmon.agent import TIERS, Agent
 from pgmon.exposition import sanitised
 from pgmon.feature import Tier
@@ -29,21 +28,6 @@ def on(*majors):
 newest, each_end = on(servers.NEWEST), on(12, servers.NEWEST)
 
 DEAD = "postgresql://monitor@127.0.0.1:1/postgres"
-
-
-@pytest.fixture(scope="module")
-def watching(server):
-    """Return an agent that has read everything once, and whose time stands still."""
-    time = HaltingTime()
-    with running.agent(server.dsn("monitor"), time.clock()) as agent:
-        landed(agent)
-        time.halt()
-        yield agent
-
-
-@pytest.fixture
-def client(watching):
-    return create_app(watching).test_client()
 
 
 @pytest.fixture

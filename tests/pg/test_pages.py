@@ -34,21 +34,6 @@ newest, each_end = on(servers.NEWEST), on(12, servers.NEWEST)
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
-@pytest.fixture(scope="module")
-def watching(server):
-    """Return an agent that has read everything once, and whose time stands still."""
-    time = HaltingTime()
-    with running.agent(server.dsn("monitor"), time.clock()) as agent:
-        landed(agent)
-        time.halt()
-        yield agent
-
-
-@pytest.fixture
-def client(watching):
-    return create_app(watching).test_client()
-
-
 @pytest.fixture
 def lonely():
     """Return a client of an agent whose server is not there."""
