@@ -17,6 +17,7 @@ def test_an_agent_that_lives_long_keeps_no_more_and_answers_throughout():
 
     assert grown == []
     assert (run.refreshes, run.failed) == (CYCLES, 0)
+    assert run.proxy.accepted > CYCLES // 20  # what each fault ended was opened again
 
 
 def test_what_grows_is_told(capsys):
