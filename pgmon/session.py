@@ -41,6 +41,7 @@ OURS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10000,
 }
+PREPARED = 3  # times that a session has sent a text before the server keeps its plan: to plan costs more than to read
 PAUSE = 15.0  # seconds without a connect after a failed one, at most
 REJECTED_PAUSE = 30.0  # … after a refused login: an account may be locked after a few
 CANCEL = 0.5  # seconds that asking the server to stop a statement may take
@@ -153,7 +154,7 @@ class Session(psycopg.Connection[Any]):
     @classmethod
     def _connected(cls, conninfo: str, rest: Mapping[str, Any]) -> Self:
         try:
-            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
+            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=PREPARED)
             session.adapters.register_loader("text", Text)
             return session
         except psycopg.Error as exc:
