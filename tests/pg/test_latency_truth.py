@@ -138,7 +138,7 @@ class Outcome:
 
 RECORD = re.compile(
     r"(?P<at>\S+ \S+) UTC \[(?P<pid>\d+)\] (?P<user>\w+)@(?P<db>\w+) (?P<application>\S+) LOG:  "
-    r"duration: (?P<ms>[\d.]+) ms  statement: (?P<text>.*)",
+    r"duration: (?P<ms>[\d.]+) ms  (?:statement|execute \w+): (?P<text>.*)",
     re.DOTALL,
 )
 
