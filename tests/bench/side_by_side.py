@@ -28,7 +28,7 @@ import reading
 from bench import table
 from bench.application import overhead
 from bench.processes import Running, canned, exporter, find_exporter, pgmon, server_cpu, success
-from bench.scraping import Scraper, in_turn, quantile
+from bench.scraping import TIMEOUT, Scraper, in_turn, quantile
 from bench.shop import OTHER, grow, shop
 from fakes import ShiftedTime
 from pgmon.agent import TIERS
@@ -156,7 +156,10 @@ def the_other(server: Server, program: str) -> Case:
                     took.append(scraper.scrape())
 
         own = agent.cpu()
-        spent = _spent(server, OTHER, scrapes)
+        try:
+            spent = _spent(server, OTHER, scrapes)
+        except TimeoutError:
+            return {"exporter_up": agent.up, "exporter_unanswered": TIMEOUT, "exporter_rss": agent.rss()}
         hourly = HOUR / EVERY / len(took)
         case = {
             "exporter_cpu": spent["cpu"] * hourly,

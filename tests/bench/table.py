@@ -74,6 +74,7 @@ ROWS: list[tuple[str, Goals, Numbers]] = [
     ("start to a scrape that says the server is up, s", (1.5, 1.5, 1.5, 2), both("up")),
     ("scrape p50, gzip, ms", (), both("alone_gzip_p50", MS)),
     ("scrape p99, gzip, ms", (), both("alone_gzip_p99", MS)),
+    ("a scrape without an answer, after s", (), both("unanswered")),
     ("50 clients p50, gzip, ms", (), both("crowd_gzip_p50", MS)),
     ("50 clients p99, gzip, ms", (), both("crowd_gzip_p99", MS)),
     ("**pgmon alone**", (), title),
