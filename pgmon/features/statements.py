@@ -134,8 +134,8 @@ def top(now: Sequence[Counters], before: Before[Counters, Statement] | None, con
     by until then is the growth of another; what comes back goes on from where it left.
     """
     before = before or Before(now, (), 0.0)  # at first nothing has grown
-    now, prior = theirs(now), summed(theirs(before.raw))
-    counted, shown = summed(now), {key(s): s for s in before.rows}
+    now, shown = theirs(now), {key(s): s for s in before.rows}
+    counted, prior = summed(now), summed(c for c in theirs(before.raw) if key(c) in shown)
     left = {key(s): s for other in before.rows for s in other.left}
     orders = (lambda s: s.seconds, lambda s: s.calls, lambda s: s.blks_read)
     chosen = {key(s): s for s in sticky(list(counted.values()), key, orders, shown, config.limits.top_queries)}
