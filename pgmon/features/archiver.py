@@ -64,7 +64,7 @@ ARCHIVER = feature(
         ),
         Rule(
             "ArchiveFailing",
-            (Over("ready_files", crit="archive_ready_crit_files"),),
+            (Over("ready_files", crit="archive_ready_files"),),
             hold=300,
             message=WAITING + "{last_failed_wal}",
         ),

@@ -216,7 +216,7 @@ LOCKS = Feature(
         ),
         Rule(
             "LockQueue",
-            (Over("queued", crit="lock_queue_crit_sessions"),),
+            (Over("queued", crit="lock_queue_sessions"),),
             hold=10,
             message=QUEUE,
             pids=("queue_pid", "queue_root_pid"),

@@ -156,7 +156,7 @@ def test_a_server_that_starts_for_more_than_five_minutes_is_told(spare, httpserv
         back = duty.watch(GROUP)
 
     assert (early, late) == ([], ["firing critical DatabaseUnreachable"])
-    assert alert.message.startswith("PostgreSQL is starting for 5 min")
+    assert alert.message.startswith("PostgreSQL is starting for ")
     assert sorted(back) == ["firing warning ServerRestarted", "resolved critical DatabaseUnreachable"]
 
 
@@ -259,21 +259,28 @@ def test_a_loop_that_does_not_land_by_a_mistake_of_pgmons_own_is_told(spare, htt
 # --- what is told of the telling --------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("F68")
-def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
-    httpserver.expect_request("/gone").respond_with_data("", status=404)
-    url = httpserver.url_for("/gone")
+@pytest.mark.fault("F68", "F69", "F70")
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+@pytest.mark.parametrize(("status", "failed"), [(404, 1), (302, 1), (500, 0), (429, 0)])
+def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver, status, failed):
+    httpserver.expect_request("/bad").respond_with_data("", status=status, headers={"Retry-After": "600"})
+    url = httpserver.url_for("/bad")
     settings = {"NOTIFIERS_SLACK_WEBHOOK": url, "ALERTS_CONNECTIONS_WARN": "0.001", "ALERTS_CONNECTIONS_CRIT": "1.0"}
     settings["PARTITIONS_IGNORE"] = ENDS
     with reading.agent(server.dsn("monitor"), (time := ShiftedTime()).clock(), **settings) as agent:
-        Duty(agent, server, time, httpserver).watch(180)
+        duty = Duty(agent, server, time, httpserver)
+        for _ in range(12):
+            duty.tick()
+        eventually(lambda: agent.notifier.senders[0].failing and agent.notifier.senders[0].failed == failed)
+        duty.tick()
         samples = reading.samples(agent)
         page = create_app(agent).test_client().get("/api/v1/alerts").get_json()
 
-    assert value(samples, "pgmon_notifications_failed_total", channel="slack") == 1
+    assert value(samples, "pgmon_notifications_failed_total", channel="slack") == failed
+    assert value(samples, "pgmon_notifications_waiting", channel="slack") == 1 - failed
     assert value(samples, "pgmon_alerts", alert="ConnectionSaturation", state="firing", severity="warning") == 1
     rows = {name: panel["data"] for name, panel in page["panels"].items()}
-    assert [row["result"] for row in rows["notifications"]] == ["HTTP 404"]
+    assert [row["result"] for row in rows["notifications"]] == [f"HTTP {status}"]
     assert [(row["alert"], row["state"]) for row in rows["alerts"]] == [
         ("ConnectionSaturation", "firing"),
         ("NotificationsFailing", "pending"),

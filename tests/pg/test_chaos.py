@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from pytest_httpserver import HTTPServer
 
 import servers
@@ -19,6 +20,7 @@ from pgmon.alerts.alert import Alert
 from pgmon.incidents import INCIDENTS, cluster, relations, sessions
 from pgmon.incidents.scene import Scene
 from servers import Server, Standby
+from telling import HOSTILE
 
 
 @pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
@@ -393,10 +395,10 @@ def test_a_subscription_whose_publisher_is_gone_is_told(pair, httpserver):
             marks=pytest.mark.alert("ArchiveFailing", "oldest_ready_seconds"),
         ),
         pytest.param(
-            {"ALERTS_ARCHIVE_READY_CRIT_FILES": "1"},
+            {"ALERTS_ARCHIVE_READY_FILES": "1"},
             "critical",
             "WAL files wait",
-            marks=pytest.mark.alert("ArchiveFailing", "archive_ready_crit_files"),
+            marks=pytest.mark.alert("ArchiveFailing", "archive_ready_files"),
         ),
         pytest.param({}, "warning", "times in a row", marks=pytest.mark.alert("ArchiveFailing", "failures")),
     ],
@@ -431,9 +433,8 @@ WIDE = """CREATE TABLE wide WITH (autovacuum_vacuum_cost_delay = 100, autovacuum
 @pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
 def test_workers_that_are_all_busy_for_an_hour_are_told(fresh_server, httpserver, major):
     server = fresh_server(require(major), {"autovacuum_max_workers": "1", "autovacuum_naptime": "1s"})
-    with on_duty(server, httpserver) as duty, server.connect(dbname="app") as admin:
-        for statement in ("VACUUM ANALYZE", WIDE, "VACUUM ANALYZE wide", "DELETE FROM wide WHERE id <= 1500"):
-            admin.execute(statement)
+    with on_duty(server, httpserver) as duty, server.connect() as admin:
+        run(server, "VACUUM ANALYZE", WIDE, "VACUUM ANALYZE wide", "DELETE FROM wide WHERE id <= 1500")
         server.wait_for(f"SELECT count(*) {WORKERS} AND query LIKE 'autovacuum: VACUUM%wide'", 1, timeout=30)
         heard = told(duty, "AutovacuumStarvation", 3600 + 3 * 300, 300)
         [alert] = fired(duty).values()
@@ -446,20 +447,26 @@ def test_workers_that_are_all_busy_for_an_hour_are_told(fresh_server, httpserver
     assert alert.message.startswith("All 1 workers of autovacuum are busy for 1 h")
 
 
+def run(server: Server, *statements: str, **parameters: str) -> None:
+    """Run statements in a session that then ends, which reports its statistics."""
+    with server.connect(dbname="app", **parameters) as session:
+        for statement in statements:
+            session.execute(statement)
+
+
 @contextmanager
 def neglected(primary: Server, *statements: str) -> Iterator[psycopg.Connection]:
     """Let autovacuum stay away from a schema of that name, where statements run; yield a session."""
-    with primary.connect(dbname="app") as admin:
-        admin.execute("VACUUM ANALYZE")
-        configured(primary, "autovacuum_naptime", "1d")
-        admin.execute("CREATE SCHEMA neglected")
-        try:
-            for statement in ("SET search_path = neglected", *statements):
-                admin.execute(statement)
+    within = {"options": "-c search_path=neglected"}
+    configured(primary, "autovacuum_naptime", "1d")
+    run(primary, "VACUUM ANALYZE", "CREATE SCHEMA neglected")
+    try:
+        run(primary, *statements, **within)
+        with primary.connect(dbname="app", **within) as admin:
             yield admin
-        finally:
-            admin.execute("DROP SCHEMA neglected CASCADE")
-            configured(primary, "autovacuum_naptime", "1min")
+    finally:
+        run(primary, "DROP SCHEMA neglected CASCADE")
+        configured(primary, "autovacuum_naptime", "1min")
 
 
 ROWS = "CREATE TABLE rows AS SELECT n AS id FROM generate_series(1, 1000) AS n"
@@ -511,6 +518,50 @@ def test_statistics_that_nobody_makes_are_told(pair, httpserver, before, after):
     assert found["StaleStatistics"].object == "neglected.rows"
 
 
+MANY = """DO $$ BEGIN FOR n IN 1..500 LOOP
+    EXECUTE format('CREATE TABLE many_%s (id integer)', n);
+    EXECUTE format('ANALYZE many_%s', n);
+END LOOP; END $$"""
+MORE = """DO $$ BEGIN FOR n IN 1..500 LOOP
+    EXECUTE format('INSERT INTO many_%s SELECT generate_series(1, 100)', n);
+END LOOP; END $$"""
+
+
+@pytest.mark.fault("F76")
+def test_five_hundred_tables_whose_statistics_are_stale_are_one_message(pair, httpserver):
+    primary, _ = pair
+    with on_duty(primary, httpserver, ALERTS_STALE_STATS_S="0", LIMITS_TOP_RELATIONS="1000") as duty:
+        with neglected(primary, MANY):
+            duty.watch(3600 + 600, 600)
+            run(primary, MORE, options="-c search_path=neglected")
+            primary.wait_for("SELECT pg_stat_get_mod_since_analyze('neglected.many_500'::regclass)", 100, dbname="app")
+            heard = told(duty, "StaleStatistics", 2 * 3600 + 2 * 300, 300)
+            [message] = duty.payloads
+        calms(duty, 7200, 300)
+
+    assert heard == ["firing warning StaleStatistics"]
+    assert len(message["alerts"]) + message["truncatedAlerts"] == 500
+
+
+@pytest.mark.fault("F74", "F80")
+def test_the_name_of_a_table_is_text_to_whoever_is_told(pair, httpserver):
+    primary, _ = pair
+    name = sql.Identifier(HOSTILE).as_string(None)
+    statements = (ROWS, f"ALTER TABLE rows RENAME TO {name}", f"ANALYZE {name}", f"DELETE FROM {name} WHERE id <= 700")
+    httpserver.expect_request("/slack").respond_with_data("ok")
+    with on_duty(primary, httpserver, NOTIFIERS_SLACK_WEBHOOK=httpserver.url_for("/slack")) as duty:
+        with neglected(primary, *statements):
+            told(duty, "DeadTuples", 3 * 600 + 600, 300)
+        calms(duty, 1800, 300)
+    [slack] = [r.get_json() for r, _ in httpserver.log if r.path == "/slack" and "WARNING" in r.get_data(as_text=True)]
+
+    [alert] = duty.payloads[0]["alerts"]
+    assert "<!channel> {{7*7}} `x`" in alert["annotations"]["summary"]
+    assert "\n" not in alert["annotations"]["summary"]
+    assert "&lt;!channel&gt; {{7*7}}" in str(slack)
+    assert "<" not in str(slack)
+
+
 # --- partitions -------------------------------------------------------------------------------------------------------
 
 DAYS = relations.DAYS.format(days=6, hours=96)
@@ -544,8 +595,7 @@ def test_rows_that_go_on_to_fall_into_default_are_told(pair, httpserver):
     inserted = count(100, 100)
 
     def falls() -> None:
-        with primary.connect(dbname="app") as writer:  # its end reports its statistics
-            writer.execute("INSERT INTO neglected.samples SELECT now() - interval '1 y' FROM generate_series(1, 100)")
+        run(primary, "INSERT INTO neglected.samples SELECT now() - interval '1 y' FROM generate_series(1, 100)")
         counted = "SELECT pg_stat_get_tuples_inserted('neglected.samples_rest'::regclass)"
         primary.wait_for(counted, next(inserted), dbname="app")
 
