@@ -530,7 +530,8 @@ END LOOP; END $$"""
 @pytest.mark.fault("F76")
 def test_five_hundred_tables_whose_statistics_are_stale_are_one_message(pair, httpserver):
     primary, _ = pair
-    with on_duty(primary, httpserver, ALERTS_STALE_STATS_S="0", LIMITS_TOP_RELATIONS="1000") as duty:
+    all_of_one = {"ALERTS_STALE_STATS_S": "0", "LIMITS_TOP_RELATIONS": "1000", "DATABASES_INCLUDE": "[app]"}
+    with on_duty(primary, httpserver, **all_of_one) as duty:
         with neglected(primary, MANY):
             duty.watch(3600 + 600, 600)
             run(primary, MORE, options="-c search_path=neglected")
