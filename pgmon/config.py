@@ -285,6 +285,7 @@ class Alerts(Section):
     blocked_crit_s: Number = 120
     lock_queue_warn_s: Number = 30
     lock_queue_crit_s: Number = 60
+    lock_queue_sessions: Count = 9
     prepared_warn_s: Number = 900
     prepared_crit_s: Number = 3600
     dead_tuples_pct: Annotated[float, Field(ge=0, le=100)] = 20
@@ -306,6 +307,7 @@ class Alerts(Section):
     partition_ahead_widths: Number = 1.0
     archive_ready_warn_s: Number = 900
     archive_ready_crit_s: Number = 3600
+    archive_ready_files: Count = 100
     slot_runway_warn_s: Number = 14400
     slot_runway_crit_s: Number = 3600
     wraparound_warn: Xids = 1_500_000_000

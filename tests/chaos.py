@@ -45,6 +45,19 @@ SIZES: Mapping[Incident, Mapping[str, float]] = {
 # Seconds that pass before what a rule compares tells of an incident, and after it until it does not any more.
 NOTICED = {cluster.inactive_slot: HALF_HOUR}
 REMEMBERED = {"WalSurge": 900.0, "TempSurge": 300.0, "CheckpointThrash": HALF_HOUR, "StaleStatistics": 3600.0}
+# By which rule an incident's alert fires, where there are several of that name.
+BY = {
+    sessions.lock_queue: "queue_seconds",
+    sessions.held_xmin: "age",
+    relations.dead_tuples: "pct_dead",
+    relations.stale_statistics: "mods_ratio",
+    relations.partition_gap: "partition_ahead_widths",
+    relations.rows_in_default: "partition_ahead_widths",
+    cluster.connection_burst: "used_ratio",
+    cluster.checkpoint_storm: "requested",
+    cluster.inactive_slot: "inactive_seconds",
+    cluster.wraparound: "tx_age",
+}
 STEP = {Tier.HOT_PATH: 15.0, Tier.WORKLOAD: 15.0, Tier.STORAGE: 60.0, Tier.HOURLY: 300.0}
 
 
@@ -122,9 +135,27 @@ def calms(duty: Duty, limit: float, step: float) -> None:
         passed += step
 
 
+def means(rule: Rule, name: str, word: str = "") -> bool:
+    """Tell whether a rule has that name, and a field, a value or a threshold of it is `word`, where one is given."""
+    chosen = [text for condition in rule.chosen for text in (condition.field, *condition.values)]
+    compared = [text for c in rule.compared for text in (c.field, c.warn, c.crit)]
+    return rule.name == name and (not word or word in chosen or word in compared)
+
+
+def rule_meant(name: str, word: str = "") -> tuple[Feature, Rule]:
+    """Return the one rule that `means`, with its feature."""
+    [found] = [(feature, rule) for feature in FEATURES for rule in feature.rules if means(rule, name, word)]
+    return found
+
+
+def meant(incident: Incident) -> tuple[str, str]:
+    """Return the name and the word of the rule by which an incident's alert fires."""
+    return incident.alert, BY.get(incident, "")
+
+
 def rule_of(incident: Incident) -> tuple[Feature, Rule]:
-    """Return the first rule of the alert that an incident is the cause of."""
-    return next((f, rule) for f in FEATURES for rule in f.rules if rule.name == incident.alert)
+    """Return the rule by which an incident's alert fires, with its feature."""
+    return rule_meant(*meant(incident))
 
 
 def settle(duty: Duty, incident: Incident) -> None:

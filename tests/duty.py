@@ -12,9 +12,11 @@ import reading
 from fakes import ShiftedTime
 from pgmon.agent import TIERS, Agent
 from pgmon.feature import Tier
+from pgmon.rule import Rule
 from servers import Server
 from watching import eventually
 
+FIRED: set[Rule] = set()  # what fired in any agent on duty since the test began
 ENDS = "[public.reading]"  # its last partition ends with a year, so that toward the end of it it is told
 
 
@@ -38,8 +40,14 @@ class Duty:
         with self.still:
             self._passes(step)
             self.agent.tick()
+            FIRED.update(self._firing())
             reading.rest()
         self.after()
+
+    def _firing(self) -> Iterator[Rule]:
+        """Yield the rules that fire: an alert does not tell by which of those of its name."""
+        for cases in self.agent.engine._cases.values():
+            yield from (rule for (rule, _, _), met in cases.items() if met.fired is not None)
 
     def skip(self, seconds: float, *tiers: Tier) -> None:
         """Let time pass and read some tiers, all of them when none is named; nothing is judged."""

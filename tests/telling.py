@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from fakes import FakeTime
 from pgmon.alerts.alert import Alert
-from pgmon.notify.notification import Notification, Place
+from pgmon.notify.notification import Channel, Notification, Place
+from pgmon.notify.sender import Sender
+from watching import eventually
 
 HOSTILE = "<!channel> {{7*7}} `x` *y* & <b>z</b> \nBcc: all@example.com"
 
@@ -36,6 +39,24 @@ def notification(*firing: Alert, resolved: tuple[Alert, ...] = (), base: str = "
     """Return a message about alerts."""
     everything = firing or (() if resolved else (alert(),))
     return Notification("Dead", everything, resolved, Place("prod", "db1", "primary"), base)
+
+
+def tried(channel: Channel) -> tuple[int, int, str]:
+    """Return how many messages a channel took and lost of the one it is given, and the last that was said of it.
+
+    Pauses pass at once.
+    """
+    time = FakeTime()
+
+    def wait(seconds: float) -> bool:
+        time.now += seconds
+        return False
+
+    sender = Sender(channel, time, wait, lambda low, high: high)
+    sender.offer(notification())
+    eventually(lambda: not sender.waiting)
+    sender.close(5)
+    return sender.sent, sender.failed, sender.result
 
 
 @contextmanager

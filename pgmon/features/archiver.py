@@ -62,7 +62,12 @@ ARCHIVER = feature(
             hold=300,
             message=WAITING + "{last_failed_wal}",
         ),
-        Rule("ArchiveFailing", (Over("ready_files", crit=100),), hold=300, message=WAITING + "{last_failed_wal}"),
+        Rule(
+            "ArchiveFailing",
+            (Over("ready_files", crit="archive_ready_files"),),
+            hold=300,
+            message=WAITING + "{last_failed_wal}",
+        ),
     ),
 )
 ARCHIVE_FAILURES = Feature(

@@ -214,7 +214,13 @@ LOCKS = Feature(
             message=QUEUE,
             pids=("queue_pid", "queue_root_pid"),
         ),
-        Rule("LockQueue", (Over("queued", crit=9),), hold=10, message=QUEUE, pids=("queue_pid", "queue_root_pid")),
+        Rule(
+            "LockQueue",
+            (Over("queued", crit="lock_queue_sessions"),),
+            hold=10,
+            message=QUEUE,
+            pids=("queue_pid", "queue_root_pid"),
+        ),
         Rule(
             "CommitsWaitingForStandby",
             (Over("syncrep", crit=0),),

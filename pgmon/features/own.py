@@ -268,7 +268,7 @@ DOWN = feature(
         ),
         Rule(
             "DatabaseUnreachable",
-            (Is("reason", ("starting",)), Over("seconds", crit=300)),
+            (Is("reason", ("starting",)), Over("seconds", crit=270)),  # five minutes with `for`, as LoopFailing has
             hold=30,
             message="PostgreSQL is starting for {seconds:duration}: {words}",
         ),

@@ -27,12 +27,13 @@ def blocking_chain(scene: Scene) -> None:
 
 
 @incident("LockQueue", "BlockedSessions", "IdleInTransaction", "LongTransaction")
-def lock_queue(scene: Scene) -> None:
+def lock_queue(scene: Scene, readers: int = 1) -> None:
     """A read a table and left its transaction open, B waits to alter the table, and C queues behind B to read it."""
     scene.run(ACCOUNTS)
     scene.stays("BEGIN", "SELECT count(*) FROM accounts")
     scene.waits("ALTER TABLE accounts ADD COLUMN note text")
-    scene.waits("SELECT balance FROM accounts WHERE id = 1")
+    for _ in range(readers):
+        scene.waits("SELECT balance FROM accounts WHERE id = 1")
 
 
 @incident("IdleInTransaction", "LongTransaction")

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import AuthResult
 from pgmon.notify.email import Email, mail
 from pgmon.notify.notification import DeliveryError, Place
 from servers import free_port
-from telling import HOSTILE, alert, drip, hang, listening, notification
+from telling import HOSTILE, alert, drip, hang, listening, notification, tried
 
 PASSWORD = "pa55w0rd-nobody-may-see"
 SECONDS = 1.0
@@ -182,6 +182,29 @@ def test_a_server_that_hangs_or_drips_has_its_time(talk, scheme):
 
     assert error.again
     assert time.monotonic() - start < SECONDS + 1
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.parametrize(
+    ("answers", "counts", "mails"),
+    [
+        (["451 later", "451 later", "250 OK"], (1, 0, "SMTP 250"), 1),
+        (["451 later"] * 99, (0, 1, "SMTP 451: 1 of 1 recipients refused"), 0),
+        (["550 no such user"], (0, 1, "SMTP 550: 1 of 1 recipients refused"), 0),
+    ],
+    ids=("greylisted", "put off for ever", "rejected"),
+)
+def test_a_mail_is_sent_or_counted_as_lost_whatever_is_answered(box, port, answers, counts, mails):
+    box.answers = {"dba": answers}
+
+    assert tried(sender(port)) == counts
+    assert len(box.mails) == mails
+
+
+@pytest.mark.fault("F73")
+def test_a_mail_that_nobody_may_carry_in_the_clear_is_counted_as_lost(box):
+    with serving(box) as port:
+        assert tried(sender(port)) == (0, 1, "the server offers no STARTTLS, or no login")
 
 
 def test_a_server_that_is_gone_may_come_back():

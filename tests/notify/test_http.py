@@ -6,13 +6,14 @@ import time
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
 from pgmon.notify.heartbeat import Heartbeat
 from pgmon.notify.notification import DeliveryError
 from pgmon.notify.slack import Slack
 from pgmon.notify.webhook import Webhook, payload
 from servers import free_port
-from telling import HOSTILE, alert, drip, hang, listening, notification
+from telling import HOSTILE, alert, drip, hang, listening, notification, tried
 
 TOKEN = "T0KEN-nobody-may-see"
 SECONDS = 0.5
@@ -30,7 +31,8 @@ def failed(url: str, **settings) -> DeliveryError:
 def received(httpserver: HTTPServer, kind=Webhook, **message):
     """Return what a receiver got."""
     httpserver.expect_request("/hook", method="POST").respond_with_data("ok")
-    assert kind(httpserver.url_for("/hook"), False).deliver(notification(**message)) == "HTTP 200"
+    firing = message.pop("firing", ())
+    assert kind(httpserver.url_for("/hook"), False).deliver(notification(*firing, **message)) == "HTTP 200"
     [(request, _)] = httpserver.log
     return request.get_json()
 
@@ -100,6 +102,13 @@ def test_a_webhook_gets_the_payload_of_alertmanager(httpserver):
     assert (told["status"], told["labels"], told["annotations"]["summary"]) == ("firing", labels, "t is dead")
     assert (told["startsAt"], told["endsAt"]) == ("1970-01-01T00:00:02Z", "0001-01-01T00:00:00Z")
     assert told["annotations"]["runbook_url"] == "https://pgmon.example.com/alerts/Dead"
+
+
+@pytest.mark.fault("F74", "F80")
+def test_a_webhook_reads_names_as_they_are(httpserver):
+    [told] = received(httpserver, firing=[alert(message=HOSTILE)])["alerts"]
+
+    assert told["annotations"]["summary"] == HOSTILE
 
 
 def test_a_webhook_hears_of_the_end(httpserver):
@@ -216,6 +225,34 @@ def test_a_receiver_that_is_gone_may_come_back():
     error = failed(f"http://127.0.0.1:{free_port()}/{TOKEN}")
 
     assert (str(error), error.again) == ("Connection refused", True)
+
+
+PATIENT = Response(status=429, headers={"Retry-After": "120"})
+
+
+@pytest.mark.fault("F68", "F69", "F70")
+@pytest.mark.parametrize(
+    ("answers", "counts"),
+    [
+        ([Response(status=500)] * 99, (0, 1, "HTTP 500")),
+        ([Response(status=500)] * 3, (1, 0, "HTTP 200")),
+        ([PATIENT], (1, 0, "HTTP 200")),
+        ([Response(status=302, headers={"Location": "/elsewhere"})], (0, 1, "HTTP 302")),
+    ],
+    ids=("500 for ever", "500 for a while", "429", "302"),
+)
+def test_a_message_is_sent_or_counted_as_lost_whatever_is_answered(httpserver, answers, counts):
+    httpserver.expect_request("/").respond_with_handler(lambda _: answers.pop() if answers else Response())
+
+    assert tried(Webhook(httpserver.url_for("/"), False)) == counts
+
+
+@pytest.mark.fault("F68", "F71")
+def test_a_message_to_who_is_gone_or_hangs_is_counted_as_lost():
+    assert tried(Webhook(f"http://127.0.0.1:{free_port()}/", False)) == (0, 1, "Connection refused")
+    for talk in (hang, drip(b"HTTP/1.1 ")):
+        with listening(talk) as port:
+            assert tried(Webhook(f"http://127.0.0.1:{port}/", False, 0.1)) == (0, 1, "no answer within 0.1 s")
 
 
 @pytest.mark.fault("F68")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from flask.testing import FlaskClient
 
 import running
+from chaos import means
+from duty import FIRED
 from fakes import HaltingTime
 from pgmon.agent import Agent
 from pgmon.web import create_app
 from reading import landed
 from servers import Server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """See that what a test says it lets fire did fire, by that very rule."""
+    FIRED.clear()
+    outcome = yield
+    for mark in pyfuncitem.iter_markers("alert"):
+        assert any(means(rule, *mark.args) for rule in FIRED), f"did not fire: {' '.join(mark.args)}"
+    return outcome
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
 from psycopg import sql
 
+import breaking
 import reading
-import servers
+from breaking import Stage
+from chaos import fired
 from conftest import require
 from duty import ENDS, Duty, on_duty
 from fakes import ShiftedTime
+from pgmon.feature import Tier
 from pgmon.incidents import sessions
 from pgmon.web import create_app
+from proxy import Proxy
 from running import value
 from servers import PASSWORDS, Server, prepare
 from watching import eventually
@@ -22,12 +27,14 @@ from watching import eventually
 LASTS = """SELECT count(*) > 0 FROM pg_catalog.pg_stat_activity
             WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.1 s'"""
 GROUP = 300.0  # seconds between two messages of an alert
+each_major = pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
 
 
 # --- incidents --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.pg("!=13,!=14,!=15,!=17")
+@pytest.mark.alert("BlockedSessions")
 def test_a_blocked_session_is_told_once_and_so_is_its_end(server, httpserver):
     with (
         on_duty(server, httpserver, ALERTS_BLOCKED_WARN_S="0.001") as duty,
@@ -74,6 +81,7 @@ def test_one_incident_is_one_message_though_three_rules_fire(server, httpserver)
 
 
 @pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
+@pytest.mark.alert("ConnectionSaturation", "used_ratio")
 def test_connections_that_run_out_are_told_at_both_severities(fresh_server, httpserver, major):
     server = fresh_server(require(major), {"max_connections": "20"})
     with on_duty(server, httpserver, LIMITS_CONNECTIONS="2") as duty:
@@ -94,8 +102,10 @@ def test_connections_that_run_out_are_told_at_both_severities(fresh_server, http
 
 
 @pytest.mark.fault("F15")
-def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver):
-    server = fresh_server(require(servers.NEWEST), {"max_connections": "10"})
+@pytest.mark.alert("ConnectionSaturation", "saturated")
+@each_major
+def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver, major):
+    server = fresh_server(require(major), {"max_connections": "10"})
     with on_duty(server, httpserver) as duty, ExitStack() as crowd, server.connect() as admin:
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgmon'")
         for _ in range(9):
@@ -109,8 +119,10 @@ def test_pgmon_that_gets_no_connection_says_so_at_once(fresh_server, httpserver)
 
 
 @pytest.mark.fault("F77")
-def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_server, httpserver):
-    server = fresh_server()
+@pytest.mark.alert("DatabaseUnreachable", "unreachable")
+@each_major
+def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_server, httpserver, major):
+    server = fresh_server(require(major))
     with on_duty(server, httpserver, ALERTS_CONNECTIONS_WARN="0.001", ALERTS_CONNECTIONS_CRIT="1.0") as duty:
         before = duty.watch(150)
         server.stop("immediate")
@@ -135,6 +147,20 @@ def spare(request) -> Iterator[Server]:
         yield made
 
 
+@pytest.mark.alert("DatabaseUnreachable", "starting")
+def test_a_server_that_starts_for_more_than_five_minutes_is_told(spare, httpserver):
+    with on_duty(spare, httpserver) as duty:
+        with Proxy(spare.host, spare.port) as proxy, breaking.starting(Stage(spare, proxy)):
+            early, late = duty.watch(GROUP - 30), duty.watch(90)
+            alert = fired(duty)["DatabaseUnreachable"]
+        back = duty.watch(GROUP)
+
+    assert (early, late) == ([], ["firing critical DatabaseUnreachable"])
+    assert alert.message.startswith("PostgreSQL is starting for ")
+    assert sorted(back) == ["firing warning RoleChanged", "resolved critical DatabaseUnreachable"]  # on a new timeline
+
+
+@pytest.mark.alert("ServerRestarted")
 def test_a_restart_is_not_an_outage(spare, httpserver):
     with on_duty(spare, httpserver) as duty:
         spare.restart()
@@ -143,6 +169,7 @@ def test_a_restart_is_not_an_outage(spare, httpserver):
     assert told == ["firing warning ServerRestarted"]
 
 
+@pytest.mark.alert("ServerRestarted")
 def test_a_crash_is_told_as_one(spare, httpserver):
     with on_duty(spare, httpserver) as duty, spare.connect() as victim:
         spare.kill_backend(victim.info.backend_pid, 9)
@@ -153,6 +180,7 @@ def test_a_crash_is_told_as_one(spare, httpserver):
     assert "crashed and recovered" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
 
 
+@pytest.mark.alert("RoleChanged")
 def test_a_promotion_is_told(spare, httpserver):
     with spare.standby() as standby, on_duty(standby, httpserver) as duty:
         standby.promote()
@@ -162,6 +190,7 @@ def test_a_promotion_is_told(spare, httpserver):
     assert "is the primary now" in duty.payloads[0]["alerts"][0]["annotations"]["summary"]
 
 
+@pytest.mark.alert("CannotLogIn")
 def test_a_login_that_is_refused_is_told_as_such(spare, httpserver):
     with on_duty(spare, httpserver) as duty, spare.connect() as admin:
         admin.execute("ALTER ROLE monitor PASSWORD 'another'")
@@ -172,6 +201,7 @@ def test_a_login_that_is_refused_is_told_as_such(spare, httpserver):
     assert told == ["firing critical CannotLogIn"]
 
 
+@pytest.mark.alert("CoverageLost")
 def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(spare, httpserver):
     with on_duty(spare, httpserver) as duty, spare.connect() as admin:
         admin.execute("REVOKE pg_monitor FROM monitor")
@@ -181,6 +211,7 @@ def test_coverage_that_is_lost_is_told_and_not_each_of_its_consequences(spare, h
     assert told == ["firing warning CoverageLost"]
 
 
+@pytest.mark.alert("PrivilegesGained")
 def test_a_role_that_can_write_is_told_where_it_is_let(spare, httpserver):
     with on_duty(spare, httpserver, SECURITY_READ_ONLY_ENFORCE="false") as duty, spare.connect(dbname="app") as admin:
         admin.execute("GRANT INSERT ON churned TO monitor")
@@ -190,29 +221,84 @@ def test_a_role_that_can_write_is_told_where_it_is_let(spare, httpserver):
     assert told == ["firing critical PrivilegesGained"]
 
 
+# --- pgmon's own loops ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.alert("LoopFailing")
+def test_a_loop_in_which_something_cannot_be_read_is_told(spare, httpserver):
+    with on_duty(spare, httpserver) as duty, spare.connect() as holder:
+        with holder.transaction():
+            holder.execute("LOCK TABLE pg_catalog.pg_subscription")
+            told = duty.watch(300 + 60 + 15 + 60)
+            [alert] = fired(duty).values()
+        ended = duty.watch(2 * GROUP)
+
+    assert (told, ended) == (["firing warning LoopFailing"], ["resolved warning LoopFailing"])
+    assert alert.object == "workload"
+
+
+def broken(*_: object) -> None:
+    """Be a mistake of pgmon's own."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.alert("LoopStale")
+def test_a_loop_that_does_not_land_by_a_mistake_of_pgmons_own_is_told(spare, httpserver, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with on_duty(spare, httpserver) as duty:
+        with monkeypatch.context() as broken_loop:
+            broken_loop.setattr(duty.agent.caches[Tier.STORAGE], "_refresh", broken)
+            told = duty.watch(2 * 600 + 10 + 300 + 60)
+            [alert] = fired(duty).values()
+        ended = duty.watch(GROUP)
+
+    assert (told, ended) == (["firing warning LoopStale"], ["resolved warning LoopStale"])
+    assert alert.object == "storage"
+
+
 # --- what is told of the telling --------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("F68")
-def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver):
-    httpserver.expect_request("/gone").respond_with_data("", status=404)
-    url = httpserver.url_for("/gone")
+@pytest.mark.fault("F68", "F69", "F70")
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+@pytest.mark.parametrize(("status", "failed"), [(404, 1), (302, 1), (500, 0), (429, 0)])
+def test_a_receiver_that_fails_is_counted_and_shown(server, httpserver, status, failed):
+    httpserver.expect_request("/bad").respond_with_data("", status=status, headers={"Retry-After": "600"})
+    url = httpserver.url_for("/bad")
     settings = {"NOTIFIERS_SLACK_WEBHOOK": url, "ALERTS_CONNECTIONS_WARN": "0.001", "ALERTS_CONNECTIONS_CRIT": "1.0"}
     settings["PARTITIONS_IGNORE"] = ENDS
     with reading.agent(server.dsn("monitor"), (time := ShiftedTime()).clock(), **settings) as agent:
-        Duty(agent, server, time, httpserver).watch(180)
+        duty = Duty(agent, server, time, httpserver)
+        for _ in range(12):
+            duty.tick()
+        eventually(lambda: agent.notifier.senders[0].failing and agent.notifier.senders[0].failed == failed)
+        duty.tick()
         samples = reading.samples(agent)
         page = create_app(agent).test_client().get("/api/v1/alerts").get_json()
 
-    assert value(samples, "pgmon_notifications_failed_total", channel="slack") == 1
+    assert value(samples, "pgmon_notifications_failed_total", channel="slack") == failed
+    assert value(samples, "pgmon_notifications_waiting", channel="slack") == 1 - failed
     assert value(samples, "pgmon_alerts", alert="ConnectionSaturation", state="firing", severity="warning") == 1
     rows = {name: panel["data"] for name, panel in page["panels"].items()}
-    assert [row["result"] for row in rows["notifications"]] == ["HTTP 404"]
+    assert [row["result"] for row in rows["notifications"]] == [f"HTTP {status}"]
     assert [(row["alert"], row["state"]) for row in rows["alerts"]] == [
         ("ConnectionSaturation", "firing"),
         ("NotificationsFailing", "pending"),
     ]
     assert url not in str(page)
+
+
+@pytest.mark.pg("!=13,!=14,!=15,!=17")
+@pytest.mark.alert("NotificationsFailing")
+def test_a_channel_that_takes_no_messages_is_told_by_another(server, httpserver):
+    httpserver.expect_request("/slack").respond_with_data("", status=404)
+    settings = {"ALERTS_CONNECTIONS_WARN": "0.001", "ALERTS_CONNECTIONS_CRIT": "1.0"}
+    with on_duty(server, httpserver, NOTIFIERS_SLACK_WEBHOOK=httpserver.url_for("/slack"), **settings) as duty:
+        told = duty.watch(600)
+        failing = fired(duty)["NotificationsFailing"]
+
+    assert told == ["firing warning ConnectionSaturation", "firing warning NotificationsFailing"]
+    assert (failing.object, "HTTP 404" in failing.message) == ("slack", True)
 
 
 def test_in_a_maintenance_window_nothing_is_sent_and_all_is_recorded(server, httpserver):

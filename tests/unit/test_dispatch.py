@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -131,6 +132,21 @@ def test_what_flaps_is_told_at_most_once_per_interval(bench, severity, length):
     times = [time for time, _ in bench.messages]
     assert len(times) > 1 or length < 20
     assert all(after - before >= GROUP for before, after in pairwise(times))
+
+
+@pytest.mark.fault("F75")
+@pytest.mark.parametrize("names", [3, 15])
+def test_each_key_is_told_at_most_once_per_interval_whatever_flaps_beside_it(bench, names):
+    chance, keys = Random(7), [(f"A{n}", of) for n in range(names) for of in "ab"]
+    firing = set()
+    for _ in range(1000):
+        firing ^= {key for key in keys if chance.random() < 0.1}
+        bench.tick(*(alert(name, of=of) for name, of in sorted(firing)))
+
+    for name, of in keys:
+        told = [time for time, m in bench.messages if any(a.key == (name, "", (of,)) for a in (*m.firing, *m.resolved))]
+        assert len(told) > 10
+        assert all(after - before >= GROUP for before, after in pairwise(told))
 
 
 def test_what_is_explained_pending_or_unknown_is_not_told(bench):
