@@ -38,6 +38,7 @@ import servers
 from fakes import ShiftedTime
 from pgmon import logs
 from pgmon.agent import Agent
+from pgmon.cli import one_heap
 from pgmon.feature import Tier
 from pgmon.features import FEATURES
 from pgmon.web import create_app
@@ -285,6 +286,7 @@ def turn(cycles: int) -> list[str]:
     """Soak; return what is wrong."""
     logs.configure("error", "json")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the receiver's
+    one_heap()
     began = time.monotonic()
     with soaking() as soak:
         grown = soak.run(cycles)
