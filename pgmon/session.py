@@ -154,7 +154,7 @@ class Session(psycopg.Connection[Any]):
     @classmethod
     def _connected(cls, conninfo: str, rest: Mapping[str, Any]) -> Self:
         try:
-            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=PREPARED)
+            session = super().connect(conninfo, **rest, **OURS, autocommit=True, prepare_threshold=None)
             session.adapters.register_loader("text", Text)
             return session
         except psycopg.Error as exc:
@@ -176,7 +176,9 @@ class Session(psycopg.Connection[Any]):
     def run(self, limits: str, sql: str) -> tuple[Sequence[tuple[str, int]], list[tuple[Any, ...]]]:
         """Set the limits of the loop if another's are in force, send `sql`; return columns (name, type) and records."""
         if self.limits != limits:
-            self.execute(limits)
+            *_, pid = self.execute(limits).fetchall()[0]
+            # A pooler has its own number for a session, and may send the next message to another one of the server's.
+            self.prepare_threshold = PREPARED if pid == self.info.backend_pid else None
             self.limits = limits
         cursor = self.execute(sql)
         self.used = True

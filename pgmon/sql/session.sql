@@ -8,4 +8,5 @@ SELECT /* pgmon:session */
        pg_catalog.set_config('client_encoding', pg_catalog.current_setting('server_encoding'), false) AS client_encoding,
        CASE WHEN pg_catalog.current_setting('stats_fetch_consistency', true) IS NOT NULL  -- from 15 on
             THEN pg_catalog.set_config('stats_fetch_consistency', 'none', false)
-        END AS stats_fetch_consistency
+        END AS stats_fetch_consistency,
+       pg_catalog.pg_backend_pid() AS pid

@@ -276,6 +276,15 @@ def test_behind_a_pooler_everything_is_read_and_it_may_come_and_go(server, bounc
         assert value(samples, "pgmon_degraded", reason="not_shielded") == 1  # the pooler's doing
 
 
+@pytest.mark.fault("F41")
+def test_behind_a_pooler_nothing_is_prepared_for_the_next_message_may_go_to_another_session(server, bouncer):
+    with Survivor(server, port=bouncer.port) as watch:
+        seen = [watch.landed(60) for _ in range(6)]
+
+        assert [watch.failed(samples) for samples in seen] == [{}] * 6
+        assert sum(seen[-1]["pgmon_errors_total"].values()) == 0
+
+
 @pytest.mark.fault("F45")
 @pytest.mark.parametrize("state", ["refusing", "silent"])
 def test_one_dead_host_of_two_costs_its_timeout_and_no_more(server, proxy, state):
