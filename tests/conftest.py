@@ -75,7 +75,9 @@ class SharedServers(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
-    """Let `pytest -n 2` deal out by shared servers."""
+    """Let `pytest -n 3` deal out by shared servers."""
+    # By the number of tests, one that takes a minute would come last; by folder, tests/unit does, which is quick.
+    config.option.loadscopereorder = False
     return SharedServers(config, log)
 
 
