@@ -51,9 +51,12 @@ def version(nodeid: str) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Count lines on the newest version only: the others run the same Python, and counting takes as long as running."""
+    """Count lines neither in slow tests nor on any version but the newest: to count takes longer than to run them.
+
+    What they run of pgmon, others run as well.
+    """
     counting = sys.gettrace(), threading.gettrace()
-    if version(item.nodeid) not in ("", f"pg{servers.NEWEST}"):
+    if item.get_closest_marker("slow") or version(item.nodeid) not in ("", f"pg{servers.NEWEST}"):
         trace(None, None)
     try:
         return (yield)
