@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import psycopg
@@ -37,16 +39,48 @@ def pytest_report_header() -> list[str]:
     return [f"PostgreSQL {major}: {servers.find(major) or 'not found'}" for major in servers.MAJORS]
 
 
+def version(nodeid: str) -> str:
+    """Return the PostgreSQL version that a test is for, '' when it has none.
+
+    >>> version("tests/pg/test_x.py::test_y[pg12-held]")
+    'pg12'
+    """
+    found = re.search(r"\[.*\b(pg\d\d)\b", nodeid)
+    return found[1] if found else ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Count lines neither in slow tests nor on any version but the newest: to count takes longer than to run them.
+
+    What they run of pgmon, others run as well.
+    """
+    counting = sys.gettrace(), threading.gettrace()
+    if item.get_closest_marker("slow") or version(item.nodeid) not in ("", f"pg{servers.NEWEST}"):
+        trace(None, None)
+    try:
+        return (yield)
+    finally:
+        trace(*counting)
+
+
+def trace(here: Callable | None, threads: Callable | None) -> None:
+    """Let a function of coverage, or none, follow this thread and those that start from now on."""
+    sys.settrace(here)
+    threading.settrace(threads)
+
+
 class SharedServers(LoadScopeScheduling):
     """Deals the tests out so that those of one PostgreSQL version, which share its servers, stay with one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        version = re.search(r"\[.*\b(pg\d\d)\b", nodeid)
-        return version[1] if version else nodeid.partition("::")[0]
+        return version(nodeid) or nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
-    """Let `pytest -n 2` deal out by shared servers."""
+    """Let `pytest -n 3` deal out by shared servers."""
+    # By the number of tests, one that takes a minute would come last; by folder, tests/unit does, which is quick.
+    config.option.loadscopereorder = False
     return SharedServers(config, log)
 
 

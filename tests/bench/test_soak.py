@@ -9,6 +9,7 @@ from bench import soak
 CYCLES = 200  # of a minute
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F85")
 def test_an_agent_that_lives_long_keeps_no_more_and_answers_throughout():
     with soak.soaking() as run:

@@ -19,7 +19,7 @@ from compose_spec import ComposeSpecification
 import servers
 from pgmon.config import load
 from prometheus import program, promtool
-from running import ROOT, Process, pgmon
+from running import ROOT, Process, command
 
 EXAMPLES = ROOT / "examples"
 MANIFESTS = EXAMPLES / "kubernetes"
@@ -251,7 +251,7 @@ def test_the_compose_file_makes_a_role_that_pgmon_accepts(pg_version):
         with server.connect() as connection:
             kept = "SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = 'pgmon'"
             stored = connection.execute(kept).fetchone()[0]
-        code, said = pgmon("check", dsn=server.dsn("pgmon", password=password))
+        code, said = command("check", dsn=server.dsn("pgmon", password=password))
 
     assert (stored, code) == (True, 0), said
 

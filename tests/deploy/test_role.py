@@ -22,7 +22,7 @@ def checked(pg_version):
                 connection.execute(ROLE)
         with server.connect() as connection:
             connection.execute("CREATE DATABASE later")
-        code, said = running.pgmon("check", "--json", dsn=server.dsn("pgmon"))
+        code, said = running.command("check", "--json", dsn=server.dsn("pgmon"))
     return {"code": code, **json.loads(said)}
 
 

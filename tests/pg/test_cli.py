@@ -16,7 +16,7 @@ import yaml
 
 import servers
 from pgmon import __version__, sqlfiles
-from running import Process, pgmon
+from running import Process, command, pgmon
 
 CANARY = "c4n4ry-pass"
 
@@ -73,14 +73,14 @@ def test_check_tells_what_would_run(monitor_dsn, pg_version):
 
 @newest
 def test_check_tells_a_standby(standby):
-    code, said = pgmon("check", dsn=standby.dsn("monitor"))
+    code, said = command("check", dsn=standby.dsn("monitor"))
 
     assert (code, "standby" in said) == (0, True)
 
 
 @newest
 def test_check_tells_what_an_absent_extension_takes_away(server):
-    code, said = pgmon("check", dsn=server.dsn("monitor", "app"))
+    code, said = command("check", dsn=server.dsn("monitor", "app"))
 
     assert code == 0
     assert "CREATE EXTENSION pg_stat_statements" in said
@@ -91,7 +91,7 @@ def test_check_tells_every_fault_of_the_configuration_with_its_line(tmp_path):
     file = tmp_path / "pgmon.yaml"
     file.write_text("cluster: test\nlimits:\n  series: many\nbugdets: {}\n")
 
-    code, said = pgmon("--config", str(file), "check")
+    code, said = command("--config", str(file), "check")
 
     assert code == 2
     assert f"{file}:3: limits.series: must be a whole number" in said
@@ -99,14 +99,14 @@ def test_check_tells_every_fault_of_the_configuration_with_its_line(tmp_path):
 
 
 def test_check_refuses_a_variable_that_does_not_exist(dead_dsn):
-    code, said = pgmon("check", dsn=dead_dsn, CLUSTR="test")
+    code, said = command("check", dsn=dead_dsn, CLUSTR="test")
 
     assert code == 2
     assert "PGMON_CLUSTR: unknown variable; did you mean 'PGMON_CLUSTER'?" in said
 
 
 def test_check_asks_for_a_dsn():
-    code, said = pgmon("check")
+    code, said = command("check")
 
     assert (code, "PGMON_DSN" in said) == (2, True)
 
@@ -121,7 +121,7 @@ def test_check_of_a_server_that_is_down_says_so(dead_dsn):
 @newest
 def test_check_asks_for_pg_monitor(server):
     with granted(server, "REVOKE pg_monitor FROM agent") as dsn:
-        code, said = pgmon("check", dsn=dsn)
+        code, said = command("check", dsn=dsn)
 
     assert code == 1
     assert 'GRANT pg_monitor TO "agent"' in said
@@ -141,7 +141,7 @@ WRITERS = {
 @pytest.mark.parametrize(("statements", "cure"), WRITERS.values(), ids=WRITERS)
 def test_check_refuses_a_role_that_can_write_and_names_the_cure(server, statements, cure):
     with granted(server, statements) as dsn:
-        code, said = pgmon("check", dsn=dsn)
+        code, said = command("check", dsn=dsn)
 
     assert (code, cure in said) == (3, True), said
 
@@ -150,7 +150,7 @@ def test_check_refuses_a_role_that_can_write_and_names_the_cure(server, statemen
 def test_check_shows_twenty_refusals_and_counts_the_others(server):
     tables = "; ".join(f"CREATE TABLE t{n} (); GRANT INSERT ON t{n} TO agent" for n in range(22))
     with granted(server, tables) as dsn:
-        code, said = pgmon("check", dsn=dsn)
+        code, said = command("check", dsn=dsn)
         with server.connect(dbname="app") as connection:
             connection.execute("; ".join(f"DROP TABLE t{n}" for n in range(22)))
 
@@ -161,7 +161,7 @@ def test_check_shows_twenty_refusals_and_counts_the_others(server):
 @newest
 def test_check_runs_as_a_role_that_can_write_when_told_to_and_says_so(server):
     with granted(server, "GRANT INSERT ON audited TO agent") as dsn:
-        code, said = pgmon("check", dsn=dsn, SECURITY_READ_ONLY_ENFORCE="false")
+        code, said = command("check", dsn=dsn, SECURITY_READ_ONLY_ENFORCE="false")
 
     assert (code, "privileges: not enforced: the role can write" in said) == (0, True)
 
@@ -169,7 +169,7 @@ def test_check_runs_as_a_role_that_can_write_when_told_to_and_says_so(server):
 @newest
 def test_check_accepts_what_is_tolerated_and_says_so(server):
     with granted(server, "GRANT INSERT ON audited TO agent") as dsn:
-        code, said = pgmon("check", dsn=dsn, SECURITY_TOLERATE="['public.audited:INSERT']")
+        code, said = command("check", dsn=dsn, SECURITY_TOLERATE="['public.audited:INSERT']")
 
     assert (code, "INSERT: tolerated" in said) == (0, True)
 
@@ -179,7 +179,7 @@ def test_check_accepts_what_is_tolerated_and_says_so(server):
 def test_check_refuses_a_role_that_it_could_not_judge(server, monitor_dsn):
     with server.connect() as holder, holder.transaction():
         holder.execute("LOCK TABLE pg_catalog.pg_default_acl IN ACCESS EXCLUSIVE MODE")
-        code, said = pgmon("check", dsn=monitor_dsn)
+        code, said = command("check", dsn=monitor_dsn)
 
     assert (code, "the privileges of the role are not known" in said) == (3, True)
 
@@ -187,7 +187,7 @@ def test_check_refuses_a_role_that_it_could_not_judge(server, monitor_dsn):
 @newest
 def test_check_as_json_has_everything_that_the_text_has(server):
     with granted(server, "GRANT INSERT ON audited TO agent") as dsn:
-        code, said = pgmon("check", "--json", dsn=dsn)
+        code, said = command("check", "--json", dsn=dsn)
 
     found, _ = json.JSONDecoder().raw_decode(said)
     assert code == 3
@@ -350,21 +350,21 @@ def test_sighup_with_a_faulty_configuration_changes_nothing(dead_dsn, file):
 
 @newest
 def test_sql_prints_a_statement_for_the_connected_server(monitor_dsn):
-    code, said = pgmon("sql", "checkpoints", dsn=monitor_dsn)
+    code, said = command("sql", "checkpoints", dsn=monitor_dsn)
 
     assert (code, said) == (0, sqlfiles.variants("checkpoints")[-1].text + ";\n\n")
 
 
 @newest
 def test_what_sql_prints_runs_in_psql(server, monitor_dsn):
-    _, said = pgmon("sql", "connections", dsn=monitor_dsn)
+    _, said = command("sql", "connections", dsn=monitor_dsn)
 
     with psycopg.connect(monitor_dsn) as connection:
         assert connection.execute(said).fetchall()
 
 
 def test_sql_prints_every_statement_for_a_version_without_connecting():
-    code, said = pgmon("sql", "--server-version", "12")
+    code, said = command("sql", "--server-version", "12")
 
     assert code == 0
     assert sqlfiles.variants("checkpoints")[0].text in said
@@ -372,14 +372,14 @@ def test_sql_prints_every_statement_for_a_version_without_connecting():
 
 
 def test_sql_names_the_statements_that_there_are():
-    code, said = pgmon("sql", "conections", "--server-version", "12")
+    code, said = command("sql", "conections", "--server-version", "12")
 
     assert code == 2
     assert "connections, locks" in said
 
 
 def test_sql_knows_no_server_before_12():
-    code, said = pgmon("sql", "--server-version", "11")
+    code, said = command("sql", "--server-version", "11")
 
     assert (code, "12" in said) == (2, True)
 
@@ -388,7 +388,7 @@ def test_sql_knows_no_server_before_12():
 
 
 def test_rules_have_the_thresholds_of_the_configuration():
-    code, said = pgmon("rules", ALERTS_CONNECTIONS_WARN="0.5", ALERTS_CONNECTIONS_CRIT="0.7")
+    code, said = command("rules", ALERTS_CONNECTIONS_WARN="0.5", ALERTS_CONNECTIONS_CRIT="0.7")
 
     expressions = [rule["expr"] for group in yaml.safe_load(said)["groups"] for rule in group["rules"]]
     assert code == 0
@@ -396,7 +396,7 @@ def test_rules_have_the_thresholds_of_the_configuration():
 
 
 def test_rules_with_thresholds_that_contradict_each_other_are_refused():
-    code, said = pgmon("rules", ALERTS_CONNECTIONS_WARN="0.99")
+    code, said = command("rules", ALERTS_CONNECTIONS_WARN="0.99")
 
     assert code == 2
     assert "PGMON_ALERTS_CONNECTIONS_WARN: must not exceed alerts.connections_crit" in said
@@ -411,7 +411,7 @@ def test_the_version_is_told():
 
 def health(agent, *kind, **environ):
     """Return the exit code of a health check of that agent."""
-    return pgmon("--healthcheck", *kind, HTTP_BIND=f"127.0.0.1:{agent.port}", **environ)[0]
+    return command("--healthcheck", *kind, HTTP_BIND=f"127.0.0.1:{agent.port}", **environ)[0]
 
 
 @newest
@@ -468,7 +468,7 @@ LEAKY = {
 @pytest.mark.fault("F51")
 @pytest.mark.parametrize("dsn", LEAKY.values(), ids=LEAKY)
 def test_no_error_shows_the_password(dsn):
-    code, said = pgmon("check", dsn=dsn, SECURITY_REQUIRE_TLS="false")
+    code, said = command("check", dsn=dsn, SECURITY_REQUIRE_TLS="false")
 
     assert code in (1, 2)
     assert CANARY not in said

@@ -8,7 +8,7 @@ import trustme
 import servers
 from bouncer import Bouncer
 from breaking import admitting, encrypted
-from running import pgmon
+from running import command
 from servers import Server
 
 newest = pytest.mark.parametrize("pg_version", [servers.NEWEST], ids="pg{}".format, indirect=True, scope="session")
@@ -30,7 +30,7 @@ newest = pytest.mark.parametrize("pg_version", [servers.NEWEST], ids="pg{}".form
     ids=["wrong password", "no password", "no role", "no login", "no database", "no TLS there", "no server", "no host"],
 )
 def test_a_failed_connect_is_told_with_what_helps(server, given, said, cure):
-    code, printed = pgmon("check", dsn=server.dsn(**{"user": "monitor"} | given))
+    code, printed = command("check", dsn=server.dsn(**{"user": "monitor"} | given))
 
     assert code == 1
     assert said in printed
@@ -40,14 +40,14 @@ def test_a_failed_connect_is_told_with_what_helps(server, given, said, cure):
 @newest
 def test_a_missing_line_of_pg_hba_is_told_with_the_line_that_helps(server, monitor_dsn):
     with admitting(server, "local all all trust\n"):
-        code, said = pgmon("check", dsn=monitor_dsn)
+        code, said = command("check", dsn=monitor_dsn)
 
     assert (code, "no pg_hba.conf entry" in said) == (1, True), said
     assert "hostssl all pgmon ADDRESS/32 scram-sha-256" in said
 
 
 def test_another_host_without_tls_is_told_before_anybody_connects():
-    code, said = pgmon("check", dsn="postgresql://pgmon@db.example.com/postgres")
+    code, said = command("check", dsn="postgresql://pgmon@db.example.com/postgres")
 
     assert code == 2
     assert "another host needs TLS: add sslmode=verify-full (or require)" in said
@@ -58,7 +58,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told_with_what_helps(server, t
     theirs, ours = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with encrypted(server, theirs.issue_cert("127.0.0.1")):
-        code, said = pgmon("check", dsn=server.dsn("monitor", sslmode="verify-full", sslrootcert=tmp_path / "ca.pem"))
+        code, said = command("check", dsn=server.dsn("monitor", sslmode="verify-full", sslrootcert=tmp_path / "ca.pem"))
 
     assert (code, "certificate verify failed" in said) == (1, True), said
     assert "name the authority of the server's certificate by sslrootcert" in said
@@ -73,7 +73,7 @@ def bare():
 
 
 def test_a_library_that_is_not_preloaded_is_told_with_what_helps(bare):
-    code, said = pgmon("check", dsn=bare.dsn("monitor"))
+    code, said = command("check", dsn=bare.dsn("monitor"))
 
     assert code == 0
     line = next(line for line in said.splitlines() if " statements " in line)
@@ -82,7 +82,7 @@ def test_a_library_that_is_not_preloaded_is_told_with_what_helps(bare):
 
 
 def test_an_extension_that_is_missing_is_told_with_what_helps(bare):
-    code, said = pgmon("check", dsn=bare.dsn("monitor", "app"))
+    code, said = command("check", dsn=bare.dsn("monitor", "app"))
 
     line = next(line for line in said.splitlines() if " statements " in line)
     assert (code, line.endswith("CREATE EXTENSION pg_stat_statements")) == (0, True), line
@@ -90,7 +90,7 @@ def test_an_extension_that_is_missing_is_told_with_what_helps(bare):
 
 def checked(server, bouncer):
     """Return what `pgmon check` says through a pooler."""
-    return pgmon("check", dsn=server.dsn("monitor", port=bouncer.port))
+    return command("check", dsn=server.dsn("monitor", port=bouncer.port))
 
 
 @newest

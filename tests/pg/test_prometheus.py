@@ -119,7 +119,7 @@ def test_promtool_has_nothing_to_say_of_the_metrics(server, standby, role):
 
 @each_end
 def test_every_metric_of_a_rule_is_scraped(server):
-    groups = yaml.safe_load(running.pgmon("rules")[1])["groups"]
+    groups = yaml.safe_load(running.command("rules")[1])["groups"]
     named = {name for group in groups for rule in group["rules"] for name in re.findall(r"\bpg\w*_\w+", rule["expr"])}
     with Process(server.dsn("monitor")) as agent:
         settled(agent)
@@ -130,7 +130,7 @@ def test_every_metric_of_a_rule_is_scraped(server):
 
 
 def test_promtool_accepts_the_rules(tmp_path):
-    _, printed = running.pgmon("rules")
+    _, printed = running.command("rules")
     (tmp_path / "pgmon.yml").write_text(printed)
     code, said = promtool("check", "rules", "--lint-fatal", str(tmp_path / "pgmon.yml"))
 

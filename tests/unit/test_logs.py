@@ -12,6 +12,7 @@ import structlog
 
 from pgmon import logs
 from pgmon.logs import WAITING, Writer
+from running import logging_kept
 from watching import eventually
 
 PIPE = 1 << 16  # what a pipe holds
@@ -90,12 +91,8 @@ def test_a_text_in_no_encoding_is_written(pipe):
 @pytest.fixture
 def configured() -> Iterator[None]:
     """Leave logging as it was."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = before
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_kept():
+        yield
 
 
 @pytest.mark.fault("F51")
