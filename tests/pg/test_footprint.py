@@ -14,8 +14,10 @@ import reading
 from fakes import ShiftedTime
 from pgmon import sqlfiles
 from pgmon.agent import Agent
+from pgmon.db import limits_statement
 from pgmon.errors import Kind, QueryError
 from pgmon.feature import Tier
+from pgmon.session import Session
 from servers import Server
 
 HOUR = {Tier.HOT_PATH: 15, Tier.WORKLOAD: 60, Tier.STORAGE: 600, Tier.HOURLY: 3600}  # seconds between refreshes
@@ -28,6 +30,7 @@ SELECT d.datname, s.queryid, s.query, s.calls
   JOIN pg_database AS d ON d.oid = s.dbid
  WHERE s.userid = 'monitor'::regrole
 """
+LIMITS = limits_statement(1000, 1000)
 ROLLBACKS = "SELECT sum(xact_rollback)::bigint FROM pg_stat_database"
 LOCKS = """
 SELECT DISTINCT l.relation::regclass::text, l.mode
@@ -114,6 +117,13 @@ def test_after_an_hour_no_transaction_was_rolled_back(hour):
     _, rollbacks = hour
 
     assert rollbacks == 0
+
+
+def test_what_is_asked_again_is_planned_once(server):
+    with Session.connect(server.dsn("monitor")) as session:
+        plans = [session.run(LIMITS, "SELECT statement FROM pg_catalog.pg_prepared_statements")[1] for _ in range(9)]
+
+    assert (len(plans[0]), len(plans[-1])) == (0, 1)
 
 
 # --- one statement ----------------------------------------------------------------------------------------------------
