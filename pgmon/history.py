@@ -44,8 +44,11 @@ class History:
         self._lock = threading.Lock()
 
     def __call__(self, snapshot: Snapshot) -> None:
-        """Keep what is new."""
+        """Keep what is new, and nothing of databases that are gone."""
+        read = {name for name, _ in snapshot.readings}
         with self._lock:
+            for key in [k for k in self._samples if k[0] in read and k not in snapshot.readings]:
+                del self._samples[key], self._first[key]
             for reading in snapshot.readings.values():
                 if reading.feature.name in KEPT and reading.taken is not None and reading.failure is None:
                     self._keep(reading, reading.taken)

@@ -10,6 +10,7 @@ from pgmon.errors import Kind
 from pgmon.feature import Tier
 from pgmon.features.connections import CONNECTIONS
 from pgmon.features.locks import LOCKS
+from pgmon.features.tables import SIZES
 from pgmon.history import History
 from pgmon.snapshot import Cadence, Reading, Snapshot
 from pgmon.web.series import drawn
@@ -19,7 +20,7 @@ EVERY = 15.0
 
 @pytest.fixture
 def history():
-    return History({Tier.HOT_PATH: Cadence(EVERY, 1, 60)})
+    return History(dict.fromkeys(Tier, Cadence(EVERY, 1, 60)))
 
 
 def hear(history, taken, rows=("rows",), feature=CONNECTIONS, **changed):
@@ -51,6 +52,20 @@ def test_of_other_features_nothing_is_kept(history):
 
     assert history.of(LOCKS) == ()
     assert history.first(LOCKS) is None
+
+
+def test_of_a_database_that_is_gone_nothing_is_kept(history):
+    def seen(taken, *dbs):
+        readings = {("sizes", db): Reading(SIZES, db, rows=(taken,), taken=taken) for db in dbs}
+        history(Snapshot(taken, taken + EVERY, readings=readings))
+
+    hear(history, 0.0)
+    seen(0.0, "app", "old")
+    seen(15.0, "app")
+
+    assert [len(history.of(SIZES, db)) for db in ("app", "old")] == [2, 0]
+    assert history.first(SIZES, "old") is None
+    assert history.of(CONNECTIONS)  # which another loop reads
 
 
 def test_what_was_not_read_is_a_hole():
