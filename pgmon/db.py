@@ -89,7 +89,7 @@ class Door:
     def ask(self, feature: Feature[Any, Any], facts: Facts, params: Params, deadline: float) -> tuple[str, list[Any]]:
         """Send the feature's statement in the database of `facts`; return its text and its rows. Raises QueryError."""
         sql = fill(choose(feature.name, facts).text, params, names(facts, self._canary_table))
-        described, records = self._query(facts.db, feature.tier, sql, deadline)
+        described, records = self._query(facts.db, feature.tier, sql, deadline, same=feature.ask is None)
         shape.check(feature.name, feature.raw, described)
         return sql, shape.rows(feature.raw, described, records)
 
@@ -101,14 +101,16 @@ class Door:
                 session.give_up()
             session.close()
 
-    def _query(self, db: str, tier: Tier, sql: str, deadline: float) -> tuple[shape.Described, list[tuple[Any, ...]]]:
+    def _query(
+        self, db: str, tier: Tier, sql: str, deadline: float, same: bool = True
+    ) -> tuple[shape.Described, list[tuple[Any, ...]]]:
         """Send one statement. A session that broke since its last answer is replaced, unseen; so is a conflict."""
         tries = self._pool.max_size
         while True:
             with self._session(db, deadline) as session:
                 used = session.used
                 try:
-                    return session.run(self._limits[tier], sql)
+                    return session.run(self._limits[tier], sql, same)
                 except psycopg.Error as exc:
                     tries -= 1
                     again = (used and session.broken) or isinstance(exc, psycopg.errors.SerializationFailure)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pgmon.facts import Incarnation
 from pgmon.feature import Feature, Tier
+from pgmon.features import FEATURES
 from pgmon.snapshot import Cadence, Key, Reading, Snapshot
 
 KEPT: Collection[str] = (
@@ -22,6 +23,7 @@ KEPT: Collection[str] = (
     "checkpoints",
     "sizes",
 )
+TIERS = {f.name: f.tier for f in FEATURES if f.name in KEPT}
 SPAN = 3600.0  # seconds
 
 
@@ -45,9 +47,9 @@ class History:
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Keep what is new, and nothing of databases that are gone."""
-        read = {name for name, _ in snapshot.readings}
+        read = {reading.feature.tier for reading in snapshot.readings.values()}
         with self._lock:
-            for key in [k for k in self._samples if k[0] in read and k not in snapshot.readings]:
+            for key in [k for k in self._samples if TIERS[k[0]] in read and k not in snapshot.readings]:
                 del self._samples[key], self._first[key]
             for reading in snapshot.readings.values():
                 if reading.feature.name in KEPT and reading.taken is not None and reading.failure is None:
@@ -67,5 +69,5 @@ class History:
         return self._samples.get((feature.name, db), ())
 
     def first(self, feature: Feature[Any, Any], db: str = "") -> Sample | None:
-        """Return the first sample since the start of the agent, however long ago."""
+        """Return the first sample since the start of the agent, or since the database was there, however long ago."""
         return self._first.get((feature.name, db))

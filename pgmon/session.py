@@ -59,6 +59,8 @@ KINDS: tuple[tuple[type[psycopg.Error], Kind], ...] = (
     (pg.InvalidCatalogName, Kind.GONE),
     (pg.CannotConnectNow, Kind.STARTING),
 )
+# There is no such plan, there is another one, or (0A000) it "must not change result type".
+UNPREPARED = (pg.InvalidSqlStatementName, pg.DuplicatePreparedStatement, pg.FeatureNotSupported)
 # A failed connect has no SQLSTATE in psycopg: its kind is read from the server's words, where they are English.
 WORDS: tuple[tuple[str, Kind], ...] = (
     ("password authentication failed", Kind.REJECTED),
@@ -136,6 +138,7 @@ class Session(psycopg.Connection[Any]):
     monotonic: Callable[[], float] = staticmethod(time.monotonic)
     limits = ""  # the statement that set those of its loop
     used = False  # it has answered before
+    direct = True  # no pooler is known to be before it
 
     @classmethod
     def connect(cls, conninfo: str = "", *, backoff: Backoff | None = None, **rest: Any) -> Self:  # type: ignore[override]
@@ -173,16 +176,30 @@ class Session(psycopg.Connection[Any]):
                 raise Deadline("no answer in time") from None
             raise
 
-    def run(self, limits: str, sql: str) -> tuple[Sequence[tuple[str, int]], list[tuple[Any, ...]]]:
-        """Set the limits of the loop if another's are in force, send `sql`; return columns (name, type) and records."""
+    def run(self, limits: str, sql: str, same: bool = True) -> tuple[Sequence[tuple[str, int]], list[tuple[Any, ...]]]:
+        """Set the limits of the loop if another's are in force, send `sql`; return columns (name, type) and records.
+
+        A text that is not always the `same` is not prepared: until the session ends the server keeps every plan.
+        """
         if self.limits != limits:
-            *_, pid = self.execute(limits).fetchall()[0]
-            # A pooler has its own number for a session, and may send the next message to another one of the server's.
-            self.prepare_threshold = PREPARED if pid == self.info.backend_pid else None
+            *_, pid = self.execute(limits, prepare=False).fetchall()[0]
+            # Most poolers have a number of their own for it, and may send the next message to another session.
+            self.direct = self.direct and pid == self.info.backend_pid
+            self.prepare_threshold = PREPARED if self.direct else None
             self.limits = limits
-        cursor = self.execute(sql)
+        cursor = self._sent(sql, same)
         self.used = True
         return [(c.name, c.type_code) for c in cursor.description or ()], cursor.fetchall()
+
+    def _sent(self, sql: str, same: bool) -> psycopg.Cursor[Any]:
+        """Send a text; without a plan, now and from now on, where the one the server should have kept is of no use."""
+        try:
+            return self.execute(sql, prepare=None if same else False)
+        except UNPREPARED:
+            if self.prepare_threshold is None:
+                raise
+            self.direct, self.prepare_threshold = False, None
+            return self.execute(sql)
 
     @property
     def asking(self) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pytest_httpserver import HTTPServer
 
 import servers
-from duty import Duty, on_duty
+from duty import FIRED, Duty, on_duty
 from pgmon.alerts.alert import Alert
 from pgmon.feature import Feature, Tier
 from pgmon.features import FEATURES
@@ -165,6 +165,7 @@ def settle(duty: Duty, incident: Incident) -> None:
     for _ in range(6):
         duty.skip(300, Tier.HOT_PATH, Tier.WORKLOAD)
     calms(duty, 7200, 300)
+    FIRED.clear()
 
 
 def played(duty: Duty, incident: Incident, scene: Scene) -> dict[str, Alert]:

@@ -1,7 +1,7 @@
 -- The limits of a loop, set when a session changes from one loop to another, and no conversion of texts, which
 -- fails where the role asks for an encoding that lacks a character. They are constants:
 -- before 18 every other value of SET LOCAL statement_timeout would be a new entry in pg_stat_statements. Statistics of a
--- hundred thousand tables are read as they are: to keep a copy of each for the transaction takes half as long again.
+-- hundred thousand tables are read as they are: to copy each for the transaction takes a seventh longer.
 SELECT /* pgmon:session */
        pg_catalog.set_config('statement_timeout', (:statement_timeout_ms)::text, false) AS statement_timeout,
        pg_catalog.set_config('lock_timeout', (:lock_timeout_ms)::text, false) AS lock_timeout,

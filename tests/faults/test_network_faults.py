@@ -16,6 +16,8 @@ from bouncer import Bouncer
 from breaking import ended
 from elsewhere import SBIN, Elsewhere
 from pgmon.agent import Agent
+from pgmon.db import limits_statement
+from pgmon.session import Session
 from proxy import Proxy, listen
 from running import Samples, value
 from servers import Server
@@ -23,6 +25,7 @@ from surviving import SHORT, Survivor
 from watching import PROMISE, RECOVERY, SESSIONS, check, commit, eventually, pids, sessions, waiting
 
 KILLS = "pgmon_watchdog_kills_total"
+LIMITS = limits_statement(1000, 1000)
 
 
 def flights() -> int:
@@ -278,6 +281,10 @@ def test_behind_a_pooler_everything_is_read_and_it_may_come_and_go(server, bounc
 
 @pytest.mark.fault("F41")
 def test_behind_a_pooler_nothing_is_prepared_for_the_next_message_may_go_to_another_session(server, bouncer):
+    with Session.connect(server.dsn("monitor", port=bouncer.port)) as session:
+        kept = [session.run(LIMITS, "SELECT count(*) FROM pg_catalog.pg_prepared_statements")[1] for _ in range(9)]
+    assert kept == [[(0,)]] * 9
+
     with Survivor(server, port=bouncer.port) as watch:
         seen = [watch.landed(60) for _ in range(6)]
 

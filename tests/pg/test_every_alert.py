@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from chaos import rule_meant
 from pgmon.features import FEATURES
-from tests.pg import test_alerts, test_chaos
 
 # Name and word of a rule that no incident can let fire → why not.
 NEVER: dict[tuple[str, ...], str] = {}
+
+
+def loaded(name: str) -> ModuleType:
+    """Return a module of tests that stands beside this one."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def declared(module: ModuleType) -> Iterator[tuple[str, ...]]:
@@ -27,7 +36,7 @@ def declared(module: ModuleType) -> Iterator[tuple[str, ...]]:
 @pytest.fixture(scope="module")
 def shown() -> list[tuple[str, ...]]:
     """Return what tests let fire; that it does, conftest.py sees."""
-    return [*declared(test_alerts), *declared(test_chaos)]
+    return [mark for name in ("test_alerts", "test_chaos") for mark in declared(loaded(name))]
 
 
 def test_every_rule_fires_in_an_incident_or_it_is_said_why_none_can_let_it(shown):

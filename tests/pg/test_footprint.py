@@ -126,6 +126,23 @@ def test_what_is_asked_again_is_planned_once(server):
     assert (len(plans[0]), len(plans[-1])) == (0, 1)
 
 
+def test_what_is_asked_with_other_words_each_time_leaves_no_plans(server):
+    query = "SELECT count(*) FROM pg_catalog.pg_prepared_statements"
+    with Session.connect(server.dsn("monitor")) as session:
+        kept = [session.run(LIMITS, query, same=False)[1] for _ in range(9)]
+
+    assert kept == [[(0,)]] * 9
+
+
+def test_a_plan_that_the_server_lost_is_made_anew(server):
+    with Session.connect(server.dsn("monitor")) as session:
+        for _ in range(9):
+            session.run(LIMITS, "SELECT 1")
+        session.pgconn.exec_(b"DEALLOCATE ALL")  # psycopg would hear of it
+
+        assert [session.run(LIMITS, "SELECT 1")[1] for _ in range(9)] == [[(1,)]] * 9
+
+
 # --- one statement ----------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from pgmon.errors import Kind
 from pgmon.feature import Tier
 from pgmon.features.connections import CONNECTIONS
 from pgmon.features.locks import LOCKS
-from pgmon.features.tables import SIZES
+from pgmon.features.tables import DATABASE_SIZE, SIZES
 from pgmon.history import History
 from pgmon.snapshot import Cadence, Reading, Snapshot
 from pgmon.web.series import drawn
@@ -57,6 +57,7 @@ def test_of_other_features_nothing_is_kept(history):
 def test_of_a_database_that_is_gone_nothing_is_kept(history):
     def seen(taken, *dbs):
         readings = {("sizes", db): Reading(SIZES, db, rows=(taken,), taken=taken) for db in dbs}
+        readings["database_size", "postgres"] = Reading(DATABASE_SIZE, "postgres")
         history(Snapshot(taken, taken + EVERY, readings=readings))
 
     hear(history, 0.0)
@@ -65,6 +66,8 @@ def test_of_a_database_that_is_gone_nothing_is_kept(history):
 
     assert [len(history.of(SIZES, db)) for db in ("app", "old")] == [2, 0]
     assert history.first(SIZES, "old") is None
+    seen(30.0)
+    assert history.of(SIZES, "app") == ()
     assert history.of(CONNECTIONS)  # which another loop reads
 
 
