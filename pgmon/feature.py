@@ -95,12 +95,17 @@ def kept(help: str) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(label, gauge, counter, untyped, detail, mark, kept))
 def row(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, slotted dataclass; type checkers know that no field has a default."""
-    return dataclass(frozen=True, slots=True)(cls)
+    made = dataclass(frozen=True, slots=True)(cls)
+    _COLUMNS[made] = {f.name: f.metadata["column"] for f in fields(made)}  # type: ignore[arg-type] # which it is now
+    return made
+
+
+_COLUMNS: dict[type, Mapping[str, Column]] = {}  # asked for every row that is read or shown
 
 
 def columns(row: type) -> Mapping[str, Column]:
     """Return the columns of a row type by field name, in order."""
-    return {f.name: f.metadata["column"] for f in fields(row)}
+    return _COLUMNS[row]
 
 
 def labels(row: object) -> tuple[str, ...]:

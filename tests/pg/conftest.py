@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 import running
@@ -37,7 +38,13 @@ def watching(server: Server) -> Iterator[Agent]:
         yield agent
 
 
+@pytest.fixture(scope="module")
+def site(watching: Agent) -> Flask:
+    """Return what that agent serves: it compiles its pages once."""
+    return create_app(watching)
+
+
 @pytest.fixture
-def client(watching: Agent) -> FlaskClient:
+def client(site: Flask) -> FlaskClient:
     """Return who asks that agent."""
-    return create_app(watching).test_client()
+    return site.test_client()
