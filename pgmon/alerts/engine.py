@@ -8,7 +8,7 @@ be read nothing is known, and what fired before fires on, unknown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -61,6 +61,11 @@ class Look:
         }
 
     @property
+    def databases(self) -> Set[str]:
+        """The databases that are there, '' for the server itself."""
+        return self._readings.keys()
+
+    @property
     def known(self) -> list[str]:
         """The databases of which everything is known."""
         return [db for db in self._readings if not self.trouble(db)]
@@ -98,7 +103,8 @@ class Engine:
         self.catalogue = dict(in_force(features, config.alerts))
         self._thresholds: Mapping[str, float] = config.alerts.thresholds
         self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature in self.catalogue}
-        self._seen: set[tuple[str, str]] = set()  # feature and database of which there was a good reading
+        # The databases, while they are there, of which there was a good reading.
+        self._seen: dict[Feature[Any, Any], Set[str]] = {feature: set() for feature in self.catalogue}
         self.alerts: Mapping[Key, Alert] = {}
         self.history: Sequence[Alert] = ()  # what fired, the oldest first
 
@@ -108,7 +114,7 @@ class Engine:
         for feature, rules in self.catalogue.items():
             look = Look(feature, snapshots.get(feature.tier), now, self._max_stale(feature.tier))
             self._cases[feature] = dict(self._judged(rules, look, self._cases[feature]))
-            self._seen |= {(feature.name, db) for db in look.known}
+            self._seen[feature] = (self._seen[feature] & look.databases) | set(look.known)
         self.alerts = inhibited({alert.key: alert for alert in self._made(now, snapshots)})
         self._remember(before)
 
@@ -160,7 +166,7 @@ class Engine:
         rule = case[0]
         if met is None:
             # A restart forgets what was told: say so, rather than let it seem news.
-            new = (look.feature.name, reading.db) in self._seen or look.feature.tier is Tier.AGENT
+            new = reading.db in self._seen[look.feature] or look.feature.tier is Tier.AGENT
             met = Met(row, look.now, reading.taken, look.now, "" if new else " (since before pgmon started to look)")
         met = replace(met, row=row, last=look.now, unknown="")
         agreed = rule.hold == 0 or met.first != reading.taken

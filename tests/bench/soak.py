@@ -61,6 +61,10 @@ QUICK = {  # what a fault may take of the time that really passes
     "BUDGETS_HOURLY": "2s",
     "TIMEOUTS_CONNECT_TIMEOUT_S": "2",
 }
+# What is bounded by a setting is bounded so low that a run comes to its bound: pgmon holds as many statements as the
+# server, and with every sample of the last hour those that left the first ones, four times as many as these at most.
+FEW = {"LIMITS_TOP_QUERIES": "5"}
+SMALL = {"max_connections": "30", "pg_stat_statements.max": "200"}
 # Of the hot path only what has names that come and go; of the other loops everything.
 FOREMOST = [f for f in FEATURES if f.tier is not Tier.HOT_PATH or (f.of or f).name in NAMED]
 SLOWER = {  # so that most cycles are the hot path's alone
@@ -206,7 +210,7 @@ class Soak:
     def run(self, cycles: int, fault_every: int = 400, step: float = 15.0) -> list[str]:
         """Turn, so many seconds at a time; return what grew."""
         self._step = step
-        environ = QUICK | SLOWER | {"NOTIFIERS_WEBHOOK": self._receiver.url_for("/hook")}
+        environ = QUICK | SLOWER | FEW | {"NOTIFIERS_WEBHOOK": self._receiver.url_for("/hook")}
         dsn = self.server.dsn("monitor", port=self.proxy.port)
         agent = Agent(configured(dsn, **environ), self.time.clock(), FOREMOST)
         with ExitStack() as stack:
@@ -274,7 +278,7 @@ def process(pid: int) -> Mapping[str, float]:
 @contextmanager
 def soaking(major: int = servers.NEWEST) -> Iterator[Soak]:
     """Start a server, a proxy before it, and a receiver of messages that takes every second one."""
-    with Server(major, {"max_connections": "30"}) as server, Proxy(server.host, server.port) as proxy:
+    with Server(major, SMALL) as server, Proxy(server.host, server.port) as proxy:
         prepare(server)
         with HTTPServer() as receiver:
             receiver.no_handler_status_code = 500

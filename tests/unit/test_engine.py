@@ -367,6 +367,15 @@ def test_what_fires_at_the_first_look_says_that_it_may_be_older():
     assert "since before pgmon" not in bench.tick(table("old"), table("new"))["new"].message
 
 
+def test_a_database_that_is_gone_is_forgotten_and_news_when_it_is_made_again():
+    bench = Bench()
+    bench.tick(db="shop")
+    bench.tick(db="other")
+
+    assert "since before pgmon" in bench.tick(table(), db="shop")["t"].message
+    assert "since before pgmon" not in bench.tick(table(), table("new"), db="shop")["new"].message
+
+
 def test_the_agents_own_alerts_are_no_older_than_the_agent():
     assert "since before" not in Bench(tier=Tier.AGENT).tick(table())["t"].message
 
