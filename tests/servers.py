@@ -20,7 +20,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -244,6 +245,25 @@ class Server(PostgreSQLExecutor):
             for name, value in settings.items():
                 conf.write("{} = '{}'\n".format(name, value.replace("'", "''")))
 
+    def alter(self, setting: str, value: str) -> None:
+        """Change a setting of the running server and return when it is in force."""
+        with self.connect() as admin:
+            admin.execute("SET synchronous_commit = off")  # nobody may be there to wait for
+            admin.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+            admin.execute("SELECT pg_reload_conf()")
+        self.wait_for(f"SHOW {setting}", value)
+
+    @contextmanager
+    def altered(self, setting: str, value: str) -> Iterator[None]:
+        """Change a setting for a while."""
+        with self.connect() as admin:
+            [before] = admin.execute(f"SHOW {setting}").fetchone()
+        self.alter(setting, value)
+        try:
+            yield
+        finally:
+            self.alter(setting, before)
+
     def start(self) -> Server:
         """Start the server and return when it answers queries."""
         self.init_directory()
@@ -339,6 +359,14 @@ class Server(PostgreSQLExecutor):
     def kill_backend(self, pid: int, sig: int = signal.SIGTERM) -> None:
         """Send `sig` to a backend; SIGKILL makes the whole server restart."""
         os.kill(pid, sig)
+
+    def crash(self) -> None:
+        """Let the server end all sessions and recover, as when a backend was killed; return when it answers again."""
+        with self.connect() as victim, self.connect() as another:
+            self.kill_backend(victim.info.backend_pid, signal.SIGKILL)
+            with suppress(psycopg.OperationalError):
+                another.execute("SELECT pg_sleep(30)")  # until it has noticed: for a moment it still lets sessions in
+        self.wait_for("SELECT true", timeout=30)
 
     def freeze_backend(self, pid: int) -> None:
         """Stop a backend in its tracks, until thaw()."""

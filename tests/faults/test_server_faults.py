@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from contextlib import ExitStack, suppress
 
@@ -211,9 +210,7 @@ def test_a_crash_makes_no_rate(aging):
     with Survivor(server) as watch:
         watch.scrape()
         before = watch.landed(60)
-        with server.connect() as victim:
-            server.kill_backend(victim.info.backend_pid, signal.SIGKILL)
-        server.wait_for("SELECT 1", 1)
+        server.crash()
         commit(server, 100_000)
         took = watch.until("pg_up", 1)
         first = watch.landed(60)

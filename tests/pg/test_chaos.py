@@ -174,7 +174,7 @@ def test_a_standby_that_was_expected_and_never_came_is_missed(pair, httpserver):
 @pytest.mark.alert("ReplicaMissing", "synchronous_missing")
 def test_commits_that_wait_for_a_synchronous_standby_are_told_and_the_standby_is_not(pair, httpserver):
     primary, standby = pair
-    configured(primary, "synchronous_standby_names", standby.name)
+    primary.alter("synchronous_standby_names", standby.name)
     with on_duty(primary, httpserver) as duty, closing(primary.connect(dbname="app")) as waiter:
         duty.watch(720, 60)
         standby.stop()
@@ -182,7 +182,7 @@ def test_commits_that_wait_for_a_synchronous_standby_are_told_and_the_standby_is
         waiter.pgconn.flush()
         primary.wait_for(f"SELECT wait_event FROM pg_stat_activity WHERE pid = {waiter.info.backend_pid}", "SyncRep")
         found, messages = followed(duty, "CommitsWaitingForStandby", 10 + 15 + 15, 15), duty.told(0)
-        configured(primary, "synchronous_standby_names", "")
+        primary.alter("synchronous_standby_names", "")
         standby.start()
         calms(duty, 600, 60)
     with primary.connect(dbname="app") as admin:
@@ -191,25 +191,6 @@ def test_commits_that_wait_for_a_synchronous_standby_are_told_and_the_standby_is
     assert set(found) == {"CommitsWaitingForStandby", "ReplicaMissing"}
     assert found["ReplicaMissing"].message.startswith("The synchronous standby replica1 is gone")
     assert messages == ["firing critical CommitsWaitingForStandby"]
-
-
-def configured(primary: Server, setting: str, value: str) -> None:
-    """Change a setting and return when it is in force."""
-    with primary.connect() as admin:
-        admin.execute("SET synchronous_commit = off")
-        admin.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
-        admin.execute("SELECT pg_reload_conf()")
-    primary.wait_for(f"SHOW {setting}", value)
-
-
-@contextmanager
-def changed(primary: Server, setting: str, value: str, back: str) -> Iterator[None]:
-    """A setting, for a while."""
-    configured(primary, setting, value)
-    try:
-        yield
-    finally:
-        configured(primary, setting, back)
 
 
 @pytest.mark.alert("StandbyReceiverDown")
@@ -240,7 +221,7 @@ def segments(admin: psycopg.Connection, n: int) -> None:
 def forgotten_slot(primary: Server, **settings: str) -> Iterator[psycopg.Connection]:
     """Make a slot that nobody reads from, and yield a session; afterwards it and the settings are gone."""
     for name, value in settings.items():
-        configured(primary, name, value)
+        primary.alter(name, value)
     with primary.connect() as admin:
         admin.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
         try:
@@ -294,13 +275,13 @@ def test_a_directory_that_a_slot_makes_large_names_the_slot(pair, httpserver):
     with on_duty(primary, httpserver) as duty:
         with forgotten_slot(primary) as admin:
             segments(admin, 12)
-            configured(primary, "min_wal_size", "32MB")
-            configured(primary, "max_wal_size", "64MB")
+            primary.alter("min_wal_size", "32MB")
+            primary.alter("max_wal_size", "64MB")
             heard = told(duty, "WalDirectoryLarge", 600 + 60 + 15)
             [alert] = fired(duty).values()
         calms(duty, 600, 60)
         for name in ("max_wal_size", "min_wal_size"):
-            configured(primary, name, {"max_wal_size": "1GB", "min_wal_size": "80MB"}[name])
+            primary.alter(name, {"max_wal_size": "1GB", "min_wal_size": "80MB"}[name])
 
     assert heard == ["firing warning WalDirectoryLarge"]
     assert alert.message.endswith("kept by slot forgotten")
@@ -375,13 +356,13 @@ def test_a_subscription_whose_publisher_is_gone_is_told(pair, httpserver):
         worker = "SELECT count(pid) FROM pg_stat_subscription"
         primary.wait_for(worker, 1)
         with on_duty(primary, httpserver) as duty:
-            configured(primary, "wal_retrieve_retry_interval", "1h")  # else now and then one runs for a moment
+            primary.alter("wal_retrieve_retry_interval", "1h")  # else now and then one runs for a moment
             subscriber.execute("ALTER SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=1'")
             primary.wait_for(worker, 0)
             heard = told(duty, "SubscriptionDown", 300 + 60 + 15)
             [alert] = fired(duty).values()
             subscriber.execute(f"ALTER SUBSCRIPTION s CONNECTION '{publisher}'")
-            configured(primary, "wal_retrieve_retry_interval", "100ms")
+            primary.alter("wal_retrieve_retry_interval", "100ms")
             primary.wait_for(worker, 1)
             calms(duty, 600, 60)
         subscriber.execute("DROP SUBSCRIPTION s")
@@ -418,7 +399,7 @@ def test_wal_that_cannot_be_archived_is_told(pair, httpserver, limit, severity, 
     primary, _ = pair
     with on_duty(primary, httpserver, **limit) as duty, primary.connect() as admin:
         failed = admin.execute("SELECT failed_count FROM pg_stat_archiver").fetchone()[0]
-        with changed(primary, "archive_command", "false", back="true"):
+        with primary.altered("archive_command", "false"):
             segments(admin, 2)
             primary.wait_for(f"SELECT failed_count >= {failed} + 3 FROM pg_stat_archiver")
             heard = told(duty, "ArchiveFailing", 300 + 60 + 15)
@@ -448,7 +429,7 @@ def test_workers_that_are_all_busy_for_an_hour_are_told(fresh_server, httpserver
         server.wait_for(f"SELECT count(*) {WORKERS} AND query LIKE 'autovacuum: VACUUM%wide'", 1, timeout=30)
         heard = told(duty, "AutovacuumStarvation", 3600 + 3 * 300, 300)
         [alert] = fired(duty).values()
-        configured(server, "autovacuum", "off")
+        server.alter("autovacuum", "off")
         admin.execute(f"SELECT pg_terminate_backend(pid) {WORKERS}")
         server.wait_for(f"SELECT count(*) {WORKERS}", 0)
         calms(duty, 600, 60)
@@ -468,7 +449,7 @@ def run(server: Server, *statements: str, **parameters: str) -> None:
 def neglected(primary: Server, *statements: str) -> Iterator[psycopg.Connection]:
     """Let autovacuum stay away from a schema of that name, where statements run; yield a session."""
     within = {"options": "-c search_path=neglected"}
-    with changed(primary, "autovacuum_naptime", "1d", back="1min"):
+    with primary.altered("autovacuum_naptime", "1d"):
         run(primary, "VACUUM ANALYZE", "CREATE SCHEMA neglected")
         try:
             run(primary, *statements, **within)
@@ -674,7 +655,7 @@ def test_ids_that_grow_old_are_told(pair, httpserver, age, severity, summary):
     if primary.major < 14 and summary == "failsafe":
         pytest.skip("Before 14 vacuum has no failsafe.")
     failsafe = "300000000" if summary == "failsafe" else "1600000000"
-    soon = changed(primary, "vacuum_failsafe_age", failsafe, back="1600000000")
+    soon = primary.altered("vacuum_failsafe_age", failsafe)
     with soon if primary.major >= 14 else nullcontext(), on_duty(primary, httpserver) as duty:
         with cluster.wraparound.on(primary.dsn(dbname="app"), age=age) as scene:
             if summary == "oldest multixact":
@@ -734,7 +715,7 @@ def test_a_subscription_whose_changes_cannot_be_applied_is_told(pair, httpserver
         subscriber.execute("CREATE TABLE orders (id integer PRIMARY KEY)")
         subscriber.execute("INSERT INTO orders VALUES (1)")
         with on_duty(primary, httpserver) as duty:
-            configured(primary, "wal_retrieve_retry_interval", "100ms")
+            primary.alter("wal_retrieve_retry_interval", "100ms")
             publisher = primary.dsn(dbname="app")
             subscriber.execute(f"CREATE SUBSCRIPTION s CONNECTION '{publisher}' PUBLICATION p WITH ({UNCOPIED})")
             duty.watch(60)

@@ -26,7 +26,8 @@ OLD = "(((txid_snapshot_xmax(txid_current_snapshot()) - {} + 2^32)::bigint % (2^
 def aged(server: Server, age: int, column: str, row: str, db: str = "postgres") -> Iterator[None]:
     """An xid in the catalogue, such as "pg_database.datfrozenxid", that a superuser made so old for a while."""
     table, _, column = column.partition(".")
-    with server.connect(dbname=db) as session:
+    # Autovacuum would come at once, and write the true one.
+    with server.altered("autovacuum_naptime", "1d"), server.connect(dbname=db) as session:
         was = session.execute(f"SELECT {column}::text FROM {table} WHERE {row}").fetchone()[0]
         session.execute(f"UPDATE {table} SET {column} = {OLD.format(age)} WHERE {row}")
         try:
