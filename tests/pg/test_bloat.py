@@ -82,8 +82,9 @@ def database(server: Server, name: str, *statements: str) -> Iterator[str]:
 def do(server: Server, db: str, statement: str) -> None:
     """Execute a statement; return when its session is gone and what it counted is told."""
     with server.connect(dbname=db) as session:
+        pid = session.info.backend_pid
         session.execute(statement)
-    server.wait_for(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {session.info.backend_pid}", 0)
+    server.wait_for(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}", 0)
 
 
 def read(server: Server, db: str) -> dict[str, Bloat]:
