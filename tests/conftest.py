@@ -39,6 +39,10 @@ def pytest_report_header() -> list[str]:
     return [f"PostgreSQL {major}: {servers.find(major) or 'not found'}" for major in servers.MAJORS]
 
 
+UNCOUNTED = {"slow", "alert"}
+NEWEST = f"pg{servers.NEWEST}"
+
+
 def version(nodeid: str) -> str:
     """Return the PostgreSQL version that a test is for, '' when it has none.
 
@@ -51,12 +55,12 @@ def version(nodeid: str) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Count lines neither in slow tests nor on any version but the newest: to count takes longer than to run them.
+    """Count lines on the newest version only, and not in slow tests nor incidents: to count takes longer than to run.
 
     What they run of pgmon, others run as well.
     """
     counting = sys.gettrace(), threading.gettrace()
-    if item.get_closest_marker("slow") or version(item.nodeid) not in ("", f"pg{servers.NEWEST}"):
+    if UNCOUNTED & {mark.name for mark in item.iter_markers()} or version(item.nodeid) not in ("", NEWEST):
         trace(None, None)
     try:
         return (yield)
@@ -78,7 +82,7 @@ class SharedServers(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
-    """Let `pytest -n 3` deal out by shared servers."""
+    """Let `pytest -n 4` deal out by shared servers."""
     # By the number of tests, one that takes a minute would come last; by folder, tests/unit does, which is quick.
     config.option.loadscopereorder = False
     return SharedServers(config, log)
