@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import psycopg
 import pytest
@@ -59,13 +59,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     What they run of pgmon, others run as well.
     """
-    counting = sys.gettrace(), threading.gettrace()
-    if UNCOUNTED & {mark.name for mark in item.iter_markers()} or version(item.nodeid) not in ("", NEWEST):
-        trace(None, None)
-    try:
+    counted = version(item.nodeid) in ("", NEWEST) and not UNCOUNTED & {mark.name for mark in item.iter_markers()}
+    with nullcontext() if counted else uncounted():
         return (yield)
-    finally:
-        trace(*counting)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Let coverage count nothing for a while, neither here nor in processes that are started meanwhile."""
+    here, threads = sys.gettrace(), threading.gettrace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # by which it gets into them
+        trace(None, None)
+        try:
+            yield
+        finally:
+            trace(here, threads)
 
 
 def trace(here: Callable | None, threads: Callable | None) -> None:
@@ -157,8 +166,8 @@ def fresh_server() -> Iterator[Callable[..., Server]]:
     """Return a function that starts a prepared server to be destroyed: fresh_server(16, {"work_mem": "1MB"})."""
     with ExitStack() as started:
 
-        def start(major: int = servers.NEWEST, settings: dict[str, str] | None = None) -> Server:
-            running = started.enter_context(Server(require(major), settings))
+        def start(major: int = servers.NEWEST, settings: dict[str, str] | None = None, **further: bool) -> Server:
+            running = started.enter_context(Server(require(major), settings, **further))
             servers.prepare(running)
             return running
 

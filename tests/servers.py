@@ -9,6 +9,7 @@ No pytest in here, so a script can use it as well:
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -137,6 +138,14 @@ def memory() -> str | None:
 
 
 @functools.cache
+def blanks() -> Path:
+    """Return the folder of this process with a data folder of each kind as initdb left it: to copy one takes less."""
+    folder = tempfile.TemporaryDirectory(prefix="pgmon-blanks-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+@functools.cache
 def unprivileged() -> tuple[str, ...]:
     """Return the command prefix that runs a program without root's rights; empty for an ordinary user.
 
@@ -163,10 +172,13 @@ class Server(PostgreSQLExecutor):
     MIN_SUPPORTED_VERSION = parse("12")
     INITDB = "--auth=trust --encoding=UTF8 --no-sync"
 
-    def __init__(self, major: int, settings: dict[str, str] | None = None, within: str | None = None) -> None:
+    def __init__(
+        self, major: int, settings: dict[str, str] | None = None, within: str | None = None, distinct: bool = False
+    ) -> None:
         """Set up a server of `major`, not yet started; `settings` go on top of SETTINGS, data into `within`.
 
-        Raises LookupError when that version is not installed.
+        A `distinct` one has a system identifier that no other has. Raises LookupError when that version is not
+        installed.
         """
         self.datadir = ""  # the executor's __del__ needs it if this fails
         self.process = None
@@ -175,6 +187,7 @@ class Server(PostgreSQLExecutor):
             raise LookupError(f"PostgreSQL {major} is not installed: run tests/pg/install or set PGMON_TEST_PG{major}")
         self.major = major
         self.settings = SETTINGS | (settings or {})
+        self.distinct = distinct
         self.folder = Path(tempfile.mkdtemp(prefix=f"pgmon-pg{major}-", dir=within or memory()))
         self._stopped_pids: set[int] = set()
         super().__init__(
@@ -234,8 +247,14 @@ class Server(PostgreSQLExecutor):
         self._give_away()
 
     def _fill(self) -> None:
-        options = f"--username={self.user} {self.INITDB}"
-        self._run_initdb([self.executable, "initdb", "--pgdata", self.datadir, "-o", options])
+        blank = blanks() / f"{self.major} {self.INITDB}"
+        if blank.exists() and not self.distinct:
+            shutil.copytree(blank, self.datadir)
+        else:
+            options = f"--username={self.user} {self.INITDB}"
+            self._run_initdb([self.executable, "initdb", "--pgdata", self.datadir, "-o", options])
+            if not self.distinct:
+                shutil.copytree(self.datadir, blank)
         self.configure(self.settings)
         (Path(self.datadir) / "pg_hba.conf").write_text(PG_HBA)
 

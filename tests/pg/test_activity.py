@@ -132,7 +132,7 @@ def test_a_transaction_that_wrote_holds_back_what_died_since_though_it_idles_wit
     assert (backend.who, backend.age >= 5) == (f"pid {pid} (crowd)", True)
 
 
-@pytest.mark.parametrize("major", [12, 18])
+@pytest.mark.parametrize("major", [12, 18], ids="pg{}".format)
 def test_prepared_transactions_and_slots_hold_xmin_too(fresh_server, major):
     server = fresh_server(major, {"max_prepared_transactions": "2", "wal_level": "logical"})
     with server.connect() as admin:
@@ -163,7 +163,7 @@ DELETE FROM due
 """
 
 
-@pytest.mark.parametrize("major", [12, 14, 18])
+@pytest.mark.parametrize("major", [12, 14, 18], ids="pg{}".format)
 def test_autovacuums_workers_are_counted_by_phase(fresh_server, major):
     server = fresh_server(major, {"autovacuum_naptime": "1"})
     with server.connect() as admin:

@@ -132,9 +132,9 @@ OURS = {"pg_tup_updated_total": 50, "pg_xact_commit_total": 500, METRIC: 400}
 
 
 @pytest.mark.parametrize("counted", [(1000, 20), (20, 1000)], ids=["fewer", "more"])
-@pytest.mark.parametrize("major", [12, servers.NEWEST])
+@pytest.mark.parametrize("major", [12, servers.NEWEST], ids="pg{}".format)
 def test_what_another_server_behind_the_address_had_counted_is_no_increase(fresh_server, major, counted, tmp_path):
-    first, second = fresh_server(major), fresh_server(major)
+    first, second = fresh_server(major), fresh_server(major, distinct=True)
     for server, times in zip((first, second), counted, strict=True):
         commit(server, times)
     time = ShiftedTime()
@@ -151,7 +151,7 @@ def test_what_another_server_behind_the_address_had_counted_is_no_increase(fresh
     assert code == 0, said
 
 
-@pytest.mark.parametrize("major", [12, servers.NEWEST])
+@pytest.mark.parametrize("major", [12, servers.NEWEST], ids="pg{}".format)
 def test_a_crash_makes_no_increase(fresh_server, major, tmp_path):
     server, time = fresh_server(major), ShiftedTime()
     commit(server, 1000)

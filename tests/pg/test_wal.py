@@ -136,7 +136,7 @@ def test_where_archiving_is_off_what_waits_is_not_known(server, minutes):
     assert not {"pg_archive_ready_files", "pg_archive_last_success_age_seconds"} & samples.keys()
 
 
-@pytest.mark.parametrize("major", [12, 18])
+@pytest.mark.parametrize("major", [12, 18], ids="pg{}".format)
 def test_what_cannot_be_archived_waits_and_is_told(fresh_server, major):
     server = fresh_server(major, {"archive_mode": "on", "archive_command": "true"})
     with Minutes(server).watching() as minutes:
@@ -167,7 +167,7 @@ SUBSCRIBE = """CREATE SUBSCRIPTION s CONNECTION '{}' PUBLICATION p
                  WITH (create_slot = false, slot_name = 's', copy_data = false)"""
 
 
-@pytest.mark.parametrize("major", [12, 14, 18])
+@pytest.mark.parametrize("major", [12, 14, 18], ids="pg{}".format)
 def test_a_subscription_without_its_worker_is_told(fresh_server, major):
     server = fresh_server(major, {"wal_level": "logical"})
     with server.connect(dbname="app") as publisher, server.connect() as subscriber:

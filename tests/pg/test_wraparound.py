@@ -169,7 +169,7 @@ def test_a_standby_tells_the_ages_of_its_primary(server, standby):
 # --- what it costs ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("major", [12, 16, 18])
+@pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
 def test_twenty_refreshes_of_an_idle_server_use_no_xid(fresh_server, major):
     server, time = fresh_server(major, {"autovacuum": "off"}), ShiftedTime()
     with server.connect() as session, reading.agent(server.dsn("monitor"), time.clock()) as agent:
