@@ -404,6 +404,7 @@ CROWDED = """DO $$ BEGIN FOR n IN 1..60 LOOP
 END LOOP; END $$"""
 
 
+@pytest.mark.slow
 def test_a_page_is_small_and_quick_when_there_is_much_to_show(fresh_server):
     server, time = fresh_server(), HaltingTime()
     with server.connect(dbname="app") as connection:
