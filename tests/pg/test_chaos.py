@@ -522,6 +522,7 @@ END LOOP; END $$"""
 
 
 @pytest.mark.fault("F76")
+@pytest.mark.alert("StaleStatistics")
 def test_five_hundred_tables_whose_statistics_are_stale_are_one_message(pair, httpserver):
     primary, _ = pair
     all_of_one = {"ALERTS_STALE_STATS_S": "0", "LIMITS_TOP_RELATIONS": "1000", "DATABASES_INCLUDE": "[app]"}

@@ -441,6 +441,7 @@ def statuses(samples: Samples) -> dict[str, str]:
     return {labels["check"]: labels["status"] for labels in map(dict, samples.get("pgmon_check_status", {}))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("major", [servers.MAJORS[0], servers.NEWEST], ids="pg{}".format)
 def test_within_ten_seconds_every_feature_has_a_value(major):
     began = time.monotonic()

@@ -26,6 +26,8 @@ from conftest import require
 from pgmon.agent import Agent
 from pgmon.feature import Tier
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = [int(major) for major in os.environ.get("PGMON_TEST_LATENCY", "16").split()]
 ATTEMPTS = 5
 # The log's duration of a COMMIT has the flush of the WAL in it, pg_stat_statements' has not: here it costs nothing.
