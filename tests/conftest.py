@@ -83,11 +83,15 @@ def trace(here: Callable | None, threads: Callable | None) -> None:
     threading.settrace(threads)
 
 
+APART = {"tests/pg/test_alerts.py", "tests/pg/test_chaos.py"}  # their servers nobody shares
+
+
 class SharedServers(LoadScopeScheduling):
     """Deals the tests out so that those of one PostgreSQL version, which share its servers, stay with one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return version(nodeid) or nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return file + version(nodeid) if file in APART else version(nodeid) or file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:

@@ -14,7 +14,7 @@ import reading
 from breaking import Stage
 from chaos import fired
 from conftest import require
-from duty import ENDS, Duty, on_duty
+from duty import ENDS, PLAYED, Duty, on_duty
 from fakes import ShiftedTime
 from pgmon.feature import Tier
 from pgmon.incidents import sessions
@@ -27,7 +27,7 @@ from watching import eventually
 LASTS = """SELECT count(*) > 0 FROM pg_catalog.pg_stat_activity
             WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.1 s'"""
 GROUP = 300.0  # seconds between two messages of an alert
-each_major = pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
+each_major = pytest.mark.parametrize("major", PLAYED, ids="pg{}".format)
 
 
 # --- incidents --------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_one_incident_is_one_message_though_three_rules_fire(server, httpserver)
     assert (told, ended) == (["firing warning BlockedSessions"], ["resolved warning BlockedSessions"])
 
 
-@pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
+@each_major
 @pytest.mark.alert("ConnectionSaturation", "used_ratio")
 def test_connections_that_run_out_are_told_at_both_severities(fresh_server, httpserver, major):
     server = fresh_server(require(major), {"max_connections": "20"})
@@ -139,7 +139,7 @@ def test_a_server_that_is_gone_is_one_message_and_its_return_is_told(fresh_serve
     assert summary.endswith("before it fired ConnectionSaturation")
 
 
-@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+@pytest.fixture(scope="module", params=PLAYED, ids="pg{}".format)
 def spare(request) -> Iterator[Server]:
     """Return a server of a version that survives what these tests do to it."""
     with Server(require(request.param)) as made:

@@ -15,7 +15,7 @@ from pytest_httpserver import HTTPServer
 import servers
 from chaos import SIZES, calms, experienced, fired, followed, meant, played, recovers, settle
 from conftest import require
-from duty import Duty, on_duty
+from duty import PLAYED, Duty, on_duty
 from pgmon.alerts.alert import Alert
 from pgmon.incidents import INCIDENTS, cluster, relations, sessions
 from pgmon.incidents.scene import Scene
@@ -23,7 +23,7 @@ from servers import Server, Standby
 from telling import HOSTILE
 
 
-@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+@pytest.fixture(scope="module", params=PLAYED, ids="pg{}".format)
 def duty(request: pytest.FixtureRequest, make_httpserver: HTTPServer) -> Iterator[Duty]:
     """Return an agent that knows its server for more than a day, in which nothing happened."""
     with experienced(require(request.param), make_httpserver) as made:
@@ -90,7 +90,7 @@ class Checked(Server):
     INITDB = f"{Server.INITDB} --data-checksums"
 
 
-@pytest.fixture(scope="module", params=[12, 16, 18], ids="pg{}".format)
+@pytest.fixture(scope="module", params=PLAYED, ids="pg{}".format)
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Standby]]:
     """Return a primary, which archives and publishes, and its standby."""
     settings = {"archive_mode": "on", "archive_command": "true", "wal_level": "logical"}
@@ -421,7 +421,7 @@ WIDE = """CREATE TABLE wide WITH (autovacuum_vacuum_cost_delay = 100, autovacuum
 
 
 @pytest.mark.alert("AutovacuumStarvation", "busy_seconds")
-@pytest.mark.parametrize("major", [12, 16, 18], ids="pg{}".format)
+@pytest.mark.parametrize("major", PLAYED, ids="pg{}".format)
 def test_workers_that_are_all_busy_for_an_hour_are_told(fresh_server, httpserver, major):
     server = fresh_server(require(major), {"autovacuum_max_workers": "1", "autovacuum_naptime": "1s"})
     with on_duty(server, httpserver) as duty, server.connect() as admin:
@@ -522,7 +522,7 @@ END LOOP; END $$"""
 
 
 @pytest.mark.fault("F76")
-@pytest.mark.alert("StaleStatistics")
+@pytest.mark.alert("StaleStatistics", "analyze_ratio")
 def test_five_hundred_tables_whose_statistics_are_stale_are_one_message(pair, httpserver):
     primary, _ = pair
     all_of_one = {"ALERTS_STALE_STATS_S": "0", "LIMITS_TOP_RELATIONS": "1000", "DATABASES_INCLUDE": "[app]"}
