@@ -28,8 +28,8 @@ def crowd(server: Server) -> Iterator[Crowd]:
 
 @pytest.fixture
 def agent(server: Server) -> Iterator[Agent]:
-    """Return an agent in the database app, whose names of relations it knows."""
-    with reading.agent(server.dsn("monitor", "app"), ShiftedTime().clock()) as made:
+    """Return an agent in the database app, whose names of relations it knows, with time for a busy machine."""
+    with reading.agent(server.dsn("monitor", "app"), ShiftedTime().clock(), BUDGETS_HOT_PATH="10s") as made:
         yield made
 
 
