@@ -39,7 +39,6 @@ def pytest_report_header() -> list[str]:
     return [f"PostgreSQL {major}: {servers.find(major) or 'not found'}" for major in servers.MAJORS]
 
 
-UNCOUNTED = {"slow", "alert"}
 NEWEST = f"pg{servers.NEWEST}"
 
 
@@ -55,11 +54,11 @@ def version(nodeid: str) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Count lines on the newest version only, and not in slow tests nor incidents: to count takes longer than to run.
+    """Count lines on the newest version only, and not in incidents: to count takes longer than to run.
 
     What they run of pgmon, others run as well.
     """
-    counted = version(item.nodeid) in ("", NEWEST) and not UNCOUNTED & {mark.name for mark in item.iter_markers()}
+    counted = version(item.nodeid) in ("", NEWEST) and not item.get_closest_marker("alert")
     with nullcontext() if counted else uncounted():
         return (yield)
 
@@ -83,11 +82,11 @@ def trace(here: Callable | None, threads: Callable | None) -> None:
     threading.settrace(threads)
 
 
-APART = {"tests/pg/test_alerts.py", "tests/pg/test_chaos.py"}  # their servers nobody shares
+APART = {"tests/pg/test_chaos.py"}  # its servers nobody shares
 
 
 class SharedServers(LoadScopeScheduling):
-    """Deals the tests out so that those of one PostgreSQL version, which share its servers, stay with one worker."""
+    """Deals the tests out so that those of one PostgreSQL version, which share its server, stay with one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -17,7 +17,7 @@ from pgmon.rule import Rule
 from servers import Server
 from watching import eventually
 
-# The versions before which incidents are played; the middle one has its turn in tests/measure.
+# The versions on which most incidents are played; the middle one has its turn in tests/measure.
 PLAYED = (12, pytest.param(16, marks=pytest.mark.slow), 18)
 FIRED: set[Rule] = set()  # what fired in any agent on duty since the test began
 ENDS = "[public.reading]"  # its last partition ends with a year, so that toward the end of it it is told

@@ -254,7 +254,7 @@ class Server(PostgreSQLExecutor):
             options = f"--username={self.user} {self.INITDB}"
             self._run_initdb([self.executable, "initdb", "--pgdata", self.datadir, "-o", options])
             if not self.distinct:
-                shutil.copytree(self.datadir, blank)
+                shutil.copytree(self.datadir, blank.with_suffix(".part")).rename(blank)
         self.configure(self.settings)
         (Path(self.datadir) / "pg_hba.conf").write_text(PG_HBA)
 

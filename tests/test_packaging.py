@@ -86,7 +86,6 @@ def files(folder: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
 def test_the_wheel_has_every_statement_template_and_static_file(built):
     with zipfile.ZipFile(built("wheel")) as wheel:
         packaged = set(wheel.namelist())
@@ -96,17 +95,14 @@ def test_the_wheel_has_every_statement_template_and_static_file(built):
     assert wanted - packaged == set()
 
 
-@pytest.mark.slow
 def test_the_installed_command_tells_its_version(installed):
     assert run(installed / "bin" / "pgmon", "--version") == f"pgmon, version {__version__}\n"
 
 
-@pytest.mark.slow
 def test_the_installed_command_has_its_statements(installed):
     assert run(installed / "bin" / "pgmon", "sql", "--server-version", "16").count("/* pgmon:") > 10
 
 
-@pytest.mark.slow
 def test_the_installed_application_has_its_pages_and_its_stylesheet(installed, tree, request):
     said = run(installed / "bin" / "python", "-c", SERVE)
 

@@ -103,8 +103,8 @@ class Engine:
         self.catalogue = dict(in_force(features, config.alerts))
         self._thresholds: Mapping[str, float] = config.alerts.thresholds
         self._cases: dict[Feature[Any, Any], dict[Case, Met]] = {feature: {} for feature in self.catalogue}
-        # The databases, while they are there, of which there was a good reading.
-        self._seen: dict[Feature[Any, Any], Set[str]] = {feature: set() for feature in self.catalogue}
+        # The databases that were there at the first look, and of which there has been no good reading yet.
+        self._awaited: dict[Feature[Any, Any], Set[str]] = {}
         self.alerts: Mapping[Key, Alert] = {}
         self.history: Sequence[Alert] = ()  # what fired, the oldest first
 
@@ -114,7 +114,9 @@ class Engine:
         for feature, rules in self.catalogue.items():
             look = Look(feature, snapshots.get(feature.tier), now, self._max_stale(feature.tier))
             self._cases[feature] = dict(self._judged(rules, look, self._cases[feature]))
-            self._seen[feature] = (self._seen[feature] & look.databases) | set(look.known)
+            if look.databases:
+                awaited = self._awaited.get(feature, look.databases)
+                self._awaited[feature] = awaited & look.databases - set(look.known)
         self.alerts = inhibited({alert.key: alert for alert in self._made(now, snapshots)})
         self._remember(before)
 
@@ -166,8 +168,8 @@ class Engine:
         rule = case[0]
         if met is None:
             # A restart forgets what was told: say so, rather than let it seem news.
-            new = reading.db in self._seen[look.feature] or look.feature.tier is Tier.AGENT
-            met = Met(row, look.now, reading.taken, look.now, "" if new else " (since before pgmon started to look)")
+            old = reading.db in self._awaited.get(look.feature, {reading.db}) and look.feature.tier is not Tier.AGENT
+            met = Met(row, look.now, reading.taken, look.now, " (since before pgmon started to look)" if old else "")
         met = replace(met, row=row, last=look.now, unknown="")
         agreed = rule.hold == 0 or met.first != reading.taken
         if met.fired is None and agreed and look.now - met.since >= rule.hold:

@@ -174,7 +174,7 @@ def prometheus():
         archive(server, works=True)
         standby = stack.enter_context(server.standby())  # a backup waits until it is archived
         archive(server, works=False)
-        gone = stack.enter_context(servers.Server(NEWEST))
+        gone = stack.enter_context(servers.Server(NEWEST, distinct=True))
         servers.prepare(gone)
         for incident in TROUBLE:
             stack.enter_context(incident.on(server.dsn(dbname="app")))

@@ -11,19 +11,23 @@ import pytest
 import breaking
 from fault_table import FAULTS, STRUCK
 
+SLOW = "pytest.mark.slow"
 TESTS = Path(__file__).parent.parent
 
 
 def marked(path: Path) -> Iterator[str]:
-    """Yield the numbers that a file of tests names in `pytest.mark.fault(…)`."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+    """Yield the numbers that a file of tests names in `pytest.mark.fault(…)`, but for those of slow tests."""
+    tree = ast.parse(path.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    slow = {node for f in functions if SLOW in map(ast.unparse, f.decorator_list) for node in ast.walk(f)}
+    for node in ast.walk(tree):
+        if node not in slow and isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
 
 
 @pytest.fixture(scope="module")
 def tested() -> set[str]:
-    """Return every number that a test has, whichever tests are run now."""
+    """Return every number that a test of tests/run has, whichever tests are run now."""
     made = {fault.number for fault in (*breaking.FAULTS, *breaking.TLS_FAULTS)}
     return made | {number for path in TESTS.glob("*/test_*.py") for number in marked(path)}
 

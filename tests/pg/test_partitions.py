@@ -303,7 +303,6 @@ def crowded() -> Iterator[Server]:
 
 
 @pytest.mark.fault("F35")
-@pytest.mark.slow
 def test_ten_thousand_partitions_are_read_within_the_budget(crowded):
     crowded.wait_for("SELECT pg_stat_get_live_tuples('leaf_4999'::regclass)", 1)
     with reading.agent(crowded.dsn("monitor")) as agent:
@@ -315,7 +314,6 @@ def test_ten_thousand_partitions_are_read_within_the_budget(crowded):
     assert (root.partitions, root.empty_ahead, root.gaps) == (10_000, 50, 0)
 
 
-@pytest.mark.slow
 def test_ten_thousand_partitions_cost_no_place_in_the_lock_table(crowded):
     with reading.agent(crowded.dsn("monitor")) as agent:
         snapshot = reading.refreshed(agent, Tier.STORAGE)

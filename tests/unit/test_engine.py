@@ -367,13 +367,28 @@ def test_what_fires_at_the_first_look_says_that_it_may_be_older():
     assert "since before pgmon" not in bench.tick(table("old"), table("new"))["new"].message
 
 
-def test_a_database_that_is_gone_is_forgotten_and_news_when_it_is_made_again():
+@pytest.mark.fault("F78")
+def test_what_fires_at_the_first_good_look_says_so_too():
+    bench = Bench()
+    bench.tick(failure=Kind.DENIED)
+    bench.tick(failure=Kind.TIMEOUT)
+
+    assert "since before pgmon" in bench.tick(table())["t"].message
+
+
+def test_what_fires_in_a_database_that_was_made_since_is_not_older():
     bench = Bench()
     bench.tick(db="shop")
-    bench.tick(db="other")
 
-    assert "since before pgmon" in bench.tick(table(), db="shop")["t"].message
-    assert "since before pgmon" not in bench.tick(table(), table("new"), db="shop")["new"].message
+    assert "since before pgmon" not in bench.tick(table(), db="made")["t"].message
+
+
+def test_of_databases_that_are_gone_nothing_is_awaited():
+    bench = Bench()
+    for n in range(9):
+        bench.tick(db=f"shop_{n}", failure=Kind.TIMEOUT)
+
+    assert all(not awaited for awaited in bench.engine._awaited.values())
 
 
 def test_the_agents_own_alerts_are_no_older_than_the_agent():

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from fakes import FACTS, FakeDoor, FakeTime
 from pgmon.alerts.alert import Key
 from pgmon.alerts.engine import Engine
@@ -93,7 +91,6 @@ class Life:
         yield Sender("r1", "streaming", "async", self.at, lsn, lsn, lsn, lsn - MIB, lag)
 
 
-@pytest.mark.slow
 def test_a_fortnight_of_a_healthy_server_is_quiet():
     life, time, config = Life(), FakeTime(0.0), Config.model_validate({})
     door = FakeDoor(life.answer)
