@@ -18,6 +18,8 @@ TESTS = Path(__file__).parent.parent
 def marked(path: Path) -> Iterator[str]:
     """Yield the numbers that a file of tests names in `pytest.mark.fault(…)`, but for those of slow tests."""
     tree = ast.parse(path.read_text())
+    if f"pytestmark = {SLOW}" in map(ast.unparse, tree.body):
+        return
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     slow = {node for f in functions if SLOW in map(ast.unparse, f.decorator_list) for node in ast.walk(f)}
     for node in ast.walk(tree):
